@@ -1,0 +1,1 @@
+"""Simulated time, networks, disks and churn around the real peer code."""
