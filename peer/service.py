@@ -1,0 +1,142 @@
+"""What a member can be asked to do, whoever asks.
+
+The command line, the window and the tests speak to a member through `Service` alone. A node in the
+same process implements it, and `peer.api.ApiClient` implements it for a node in another process, so
+that nobody needs to know which of the two they hold.
+
+Paths are `str` as `os.fsdecode` makes them: a byte that is not UTF-8 becomes a lone surrogate, and
+`os.fsencode` brings it back. Answers are plain dicts and lists that JSON can carry.
+
+Long work answers with events, in order, the last of which is `done`:
+
+    {"event": "progress", "stage": "scan" | "ship" | "finish" | "fetch" | "write" | "check",
+     "files", "files_total", "bytes", "bytes_total", "shipped_bytes", "rate", "seconds_left",
+     "friends": {name: shares}}                  totals and seconds_left are None while unknown
+    {"event": "note", "path", "text"}            something that was left out, and why
+    {"event": "done", "ok", "message", "next_step", "summary": {...}}
+
+Closing the iterator early ends the work; what was shipped by then is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
+
+Event = dict[str, Any]
+Answer = dict[str, Any]
+
+
+class Problem(Exception):
+    """What was asked cannot be done: `text` says why and `next_step` what a person can do about it.
+
+    Both are whole sentences in plain words, fit to be shown as they are.
+    """
+
+    def __init__(self, text: str, next_step: str = "", *, code: str = "") -> None:
+        super().__init__(text)
+        self.text = text
+        self.next_step = next_step
+        self.code = code
+
+
+def progress(
+    stage: str,
+    *,
+    files: int = 0,
+    files_total: int | None = None,
+    bytes_done: int = 0,
+    bytes_total: int | None = None,
+    shipped_bytes: int = 0,
+    rate: float = 0.0,
+    seconds_left: float | None = None,
+    friends: Mapping[str, int] | None = None,
+) -> Event:
+    """A progress event; `rate` is in bytes a second, `friends` counts the shares each one took."""
+    return {
+        "event": "progress",
+        "stage": stage,
+        "files": files,
+        "files_total": files_total,
+        "bytes": bytes_done,
+        "bytes_total": bytes_total,
+        "shipped_bytes": shipped_bytes,
+        "rate": rate,
+        "seconds_left": seconds_left,
+        "friends": dict(friends or {}),
+    }
+
+
+def note(path: str, text: str) -> Event:
+    """An event about one path that was left out or could not be kept whole."""
+    return {"event": "note", "path": path, "text": text}
+
+
+def done(
+    *, ok: bool, message: str, next_step: str = "", summary: Mapping[str, Any] | None = None
+) -> Event:
+    """The last event of long work; `ok` is true only when all that was asked is true."""
+    return {
+        "event": "done",
+        "ok": ok,
+        "message": message,
+        "next_step": next_step,
+        "summary": dict(summary or {}),
+    }
+
+
+class Service(Protocol):
+    """One member, as its owner sees it. Every call raises `Problem` and nothing else by design."""
+
+    async def status(self) -> Answer:
+        """Group, member, server, links and the one sentence that tells how safe everything is."""
+        ...
+
+    async def friends(self) -> list[Answer]:
+        """The other members: name, member, online, offer_bytes, engine when a link is open."""
+        ...
+
+    async def snapshots(self) -> list[Answer]:
+        """Every snapshot, oldest first: id, time_ns, files, bytes, complete."""
+        ...
+
+    async def space(self) -> Answer:
+        """Offer, what others use of it, and what of the group's space is used and free for us."""
+        ...
+
+    async def marks(self) -> list[str]:
+        """The marked roots, absolute, sorted."""
+        ...
+
+    async def mark(self, paths: Sequence[str]) -> list[str]:
+        """Add absolute paths to the marks; answers all marks. Marking twice is a success."""
+        ...
+
+    async def unmark(self, paths: Sequence[str]) -> list[str]:
+        """Take paths off the marks; answers all marks. A path that is not marked is a Problem."""
+        ...
+
+    def backup(self) -> AsyncIterator[Event]:
+        """One night now. A second one at the same time is a Problem."""
+        ...
+
+    def restore(
+        self, snapshot: str, to: str, paths: Sequence[str] = (), overwrite: str = "always"
+    ) -> AsyncIterator[Event]:
+        """Bring a snapshot (an id, a unique beginning of one, or `latest`) or paths of it back.
+
+        Files go to `to`/<their full original path>; `overwrite` is always, older or never.
+        """
+        ...
+
+    async def ls(self, snapshot: str, path: str = "") -> list[Answer]:
+        """The entries of one directory of a snapshot: name, kind, size, mode, mtime_ns."""
+        ...
+
+    async def find(self, pattern: str) -> list[Answer]:
+        """Paths whose name matches a shell pattern, in all snapshots: path, snapshot, size."""
+        ...
+
+    def check(self, read_data: bool = False) -> AsyncIterator[Event]:
+        """Ask all friends what they hold and tell whether every pack can be rebuilt."""
+        ...
