@@ -138,7 +138,7 @@ def _check_entry(entry: Entry) -> None:
         _check_extents(entry)
     # What only one kind may have.
     if kind == KIND_FILE:
-        wrong = bool(entry.target) or (entry.size == 0 and bool(content.ids))
+        wrong = bool(entry.target)
     elif kind == KIND_DIR:
         wrong = bool(entry.target or entry.link_group or entry.extents)
     else:
