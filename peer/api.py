@@ -301,9 +301,14 @@ class ApiClient:
 
 
 @contextlib.asynccontextmanager
-async def connect(api_file: Path) -> AsyncIterator[ApiClient]:
-    """The agent that wrote `api_file`; raises `Problem` with code `no_agent` when none did."""
+async def connect(api_file: Path, *, pid: int = 0) -> AsyncIterator[ApiClient]:
+    """The agent that wrote `api_file`; raises `Problem` with code `no_agent` when none did.
+
+    With `pid`, what another process wrote (an agent that was killed, say) does not count.
+    """
     door = _read_door(api_file)
+    if pid and door.pid != pid:
+        raise _no_agent()
     async with aiohttp.ClientSession(
         headers={"Authorization": f"Bearer {door.token}"},
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
@@ -316,7 +321,11 @@ def _read_door(api_file: Path) -> _Door:
     try:
         return msgspec.json.decode(api_file.read_bytes(), type=_Door)
     except (OSError, msgspec.MsgspecError) as error:
-        raise Problem("No agent is running here.", "Run `covey agent`.", code="no_agent") from error
+        raise _no_agent() from error
+
+
+def _no_agent() -> Problem:
+    return Problem("No agent is running here.", "Run `covey agent`.", code="no_agent")
 
 
 def _dict(answer: object) -> Answer:

@@ -89,19 +89,28 @@ class Service(Protocol):
     """One member, as its owner sees it. Every call raises `Problem` and nothing else by design."""
 
     async def status(self) -> Answer:
-        """Group, member, server, links and the one sentence that tells how safe everything is."""
+        """How this member is.
+
+        group, name, member (hex), server, connected, agent (bool: by an agent or for this command),
+        sentence (how safe everything is, for a person), warnings: [text], friends_online,
+        friends_total, offer_bytes, held_bytes, last_backup: {time_ns, files, bytes, complete} or
+        None, links: [{name, engine, state, bytes_sent, bytes_received, rtt_s or None}].
+        """
         ...
 
     async def friends(self) -> list[Answer]:
-        """The other members: name, member, online, offer_bytes, engine when a link is open."""
+        """The other members: name, member (hex), online, offer_bytes, and engine, None unlinked."""
         ...
 
     async def snapshots(self) -> list[Answer]:
-        """Every snapshot, oldest first: id, time_ns, files, bytes, complete."""
+        """Every snapshot, oldest first: id (hex), time_ns, files, bytes, complete."""
         ...
 
     async def space(self) -> Answer:
-        """Offer, what others use of it, and what of the group's space is used and free for us."""
+        """offer_bytes, held_bytes (others' shares here), used_bytes (our shares at friends),
+        fits_bytes (how much more fits now, or None while unknown), sentence (for a person),
+        friends: [{name, offer_bytes, free_bytes or None}].
+        """
         ...
 
     async def marks(self) -> list[str]:
@@ -130,11 +139,17 @@ class Service(Protocol):
         ...
 
     async def ls(self, snapshot: str, path: str = "") -> list[Answer]:
-        """The entries of one directory of a snapshot: name, kind, size, mode, mtime_ns."""
+        """One directory of a snapshot, the marked roots for "".
+
+        name (the whole path for a root), kind: file | dir | symlink, size, mode, mtime_ns, target.
+        """
         ...
 
     async def find(self, pattern: str) -> list[Answer]:
-        """Paths whose name matches a shell pattern, in all snapshots: path, snapshot, size."""
+        """Entries of all snapshots whose name matches a shell pattern.
+
+        snapshot (hex), path, kind, size, mtime_ns.
+        """
         ...
 
     def check(self, read_data: bool = False) -> AsyncIterator[Event]:

@@ -1,0 +1,193 @@
+"""The verbs that only look: status, friends, snapshots, space, ls, find.
+
+Each asks the service one question and prints the answer, as a table or as one JSON object.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import click
+
+from peer.cli import output, running
+from peer.cli.running import Verb, Wishes, pass_wishes
+from peer.service import Answer, Service
+
+T = TypeVar("T")
+
+SNAPSHOT_DIGITS = 12  # of the id in tables: enough to be unique, short enough to type
+
+
+def _ask(wishes: Wishes, question: Callable[[Service], Awaitable[T]]) -> T:
+    async def work() -> T:
+        async with running.reach(wishes) as service:
+            return await question(service)
+
+    return running.run(work())
+
+
+def _tell(wishes: Wishes, answer: Answer, text: str) -> None:
+    output.say(output.as_json({"ok": True, **answer}) if wishes.json else text)
+
+
+@click.command(cls=Verb)
+@pass_wishes
+def status(wishes: Wishes) -> None:
+    """Tell in one sentence how safe everything is, and the facts behind it."""
+    answer = _ask(wishes, lambda service: service.status())
+    _tell(wishes, answer, status_text(answer))
+
+
+def status_text(answer: Answer) -> str:
+    """The sentence first, then warnings, then facts."""
+    last = answer["last_backup"]
+    facts = [
+        ("Group", f"{answer['group']} at {answer['server']}"),
+        ("This member", answer["name"]),
+        ("Server", "connected" if answer["connected"] else "not reached"),
+        ("Friends", f"{answer['friends_online']} of {answer['friends_total']} online"),
+        ("Given", f"{output.size(answer['offer_bytes'])}, "
+                  f"{output.size(answer['held_bytes'])} of it used"),
+        ("Last backup", _last_backup(last) if last else "none yet"),
+    ]  # fmt: skip
+    width = max(len(name) for name, _ in facts)
+    lines = [output.shown(answer["sentence"])]
+    lines += [f"! {output.shown(warning)}" for warning in answer["warnings"]]
+    lines += ["", *(f"{name:<{width}}  {output.shown(value)}" for name, value in facts)]
+    lines += [_link_line(link) for link in answer["links"]]
+    return "\n".join(lines)
+
+
+def _last_backup(last: Answer) -> str:
+    whole = "" if last["complete"] else ", not complete"
+    files, size = output.count(last["files"], "file"), output.size(last["bytes"])
+    return f"{output.moment(last['time_ns'])}: {files}, {size}{whole}"
+
+
+def _link_line(link: Answer) -> str:
+    rtt = "" if link["rtt_s"] is None else f", {link['rtt_s'] * 1000:.0f} ms"
+    traffic = f"{output.size(link['bytes_sent'])} out, {output.size(link['bytes_received'])} in"
+    name, engine, state = (output.shown(link[key]) for key in ("name", "engine", "state"))
+    return f"Link to {name}: {state} by {engine}, {traffic}{rtt}"
+
+
+@click.command(cls=Verb)
+@pass_wishes
+def friends(wishes: Wishes) -> None:
+    """List the other members of the group."""
+    rows = _ask(wishes, lambda service: service.friends())
+    text = output.table(
+        ["FRIEND", "ONLINE", "GIVES", "LINK"],
+        [
+            (
+                row["name"],
+                "yes" if row["online"] else "no",
+                output.size(row["offer_bytes"]),
+                row["engine"] or "-",
+            )
+            for row in rows
+        ],
+        right="llr",
+    )
+    _tell(wishes, {"friends": rows}, text if rows else "Nobody else is in this group yet.")
+
+
+@click.command(cls=Verb)
+@pass_wishes
+def snapshots(wishes: Wishes) -> None:
+    """List the snapshots, oldest first."""
+    rows = _ask(wishes, lambda service: service.snapshots())
+    text = output.table(
+        ["SNAPSHOT", "TIME", "FILES", "SIZE", "COMPLETE"],
+        [
+            (
+                row["id"][:SNAPSHOT_DIGITS],
+                output.moment(row["time_ns"]),
+                f"{row['files']:,}",
+                output.size(row["bytes"]),
+                "yes" if row["complete"] else "no",
+            )
+            for row in rows
+        ],
+        right="llrr",
+    )
+    _tell(wishes, {"snapshots": rows}, text if rows else "There is no snapshot yet.")
+
+
+@click.command(cls=Verb)
+@pass_wishes
+def space(wishes: Wishes) -> None:
+    """Tell what this member gives and takes, and what still fits."""
+    answer = _ask(wishes, lambda service: service.space())
+    _tell(wishes, answer, space_text(answer))
+
+
+def space_text(answer: Answer) -> str:
+    """The sentence, the sums, and the room at each friend."""
+    facts = [
+        ("You give", answer["offer_bytes"]),
+        ("Friends use of it", answer["held_bytes"]),
+        ("You use at friends", answer["used_bytes"]),
+        ("Still fits", answer["fits_bytes"]),
+    ]
+    lines = [output.shown(answer["sentence"]), ""]
+    lines += [f"{name:<18}  {_size_or_unknown(value)}" for name, value in facts]
+    if answer["friends"]:
+        rows = [
+            (row["name"], output.size(row["offer_bytes"]), _size_or_unknown(row["free_bytes"]))
+            for row in answer["friends"]
+        ]
+        lines += ["", output.table(["FRIEND", "GIVES", "FREE"], rows, right="lrr")]
+    return "\n".join(lines)
+
+
+def _size_or_unknown(value: int | None) -> str:
+    return "unknown" if value is None else output.size(value)
+
+
+@click.command(cls=Verb)
+@click.argument("snapshot")
+@click.argument("path", required=False, type=click.Path(path_type=str))
+@pass_wishes
+def ls(wishes: Wishes, snapshot: str, path: str | None) -> None:
+    """List a folder of SNAPSHOT (or `latest`); without PATH, what was marked."""
+    place = os.path.abspath(path) if path else ""
+    rows = _ask(wishes, lambda service: service.ls(snapshot, place))
+    _tell(wishes, {"entries": rows}, "\n".join(entry_line(row) for row in rows))
+
+
+def entry_line(row: Answer) -> str:
+    """One entry as `ls -l` would tell it."""
+    kinds = {"dir": stat.S_IFDIR, "symlink": stat.S_IFLNK}
+    mode = stat.filemode(kinds.get(row["kind"], stat.S_IFREG) | stat.S_IMODE(row["mode"]))
+    arrow = f" -> {output.shown(row['target'])}" if row.get("target") else ""
+    when = output.moment(row["mtime_ns"])
+    return f"{mode}  {output.size(row['size']):>8}  {when}  {output.shown(row['name'])}{arrow}"
+
+
+@click.command(cls=Verb)
+@click.argument("pattern")
+@pass_wishes
+def find(wishes: Wishes, pattern: str) -> None:
+    """Find names in all snapshots by a pattern, like '*.jpg'."""
+    rows = _ask(wishes, lambda service: service.find(pattern))
+    text = output.table(
+        ["SNAPSHOT", "SIZE", "CHANGED", "PATH"],
+        [
+            (
+                row["snapshot"][:SNAPSHOT_DIGITS],
+                output.size(row["size"]),
+                output.moment(row["mtime_ns"]),
+                row["path"],
+            )
+            for row in rows
+        ],
+        right="lr",
+    )
+    _tell(wishes, {"found": rows}, text)
+    if not rows:
+        output.warn("No name in any snapshot matches.")
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,154 @@
+"""The verbs that do something for this member: marks, backup, restore, check."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+
+import click
+
+from peer.cli import output, progress, running
+from peer.cli.running import Verb, Wishes, pass_wishes
+from peer.service import Event, Problem, Service
+
+# `backup --wait` tries again at growing distances, since friends come home when they do.
+RETRY_FIRST_S = 5.0
+RETRY_LAST_S = 60.0
+
+_MarkCall = Callable[[Sequence[str]], Awaitable[list[str]]]
+_Events = AsyncIterator[Event]
+
+_paths = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=str))
+
+
+@click.command(cls=Verb)
+@_paths
+@pass_wishes
+def mark(wishes: Wishes, paths: tuple[str, ...]) -> None:
+    """Mark files and folders for backup."""
+    for path in paths:
+        if not os.path.lexists(path):
+            raise Problem(f"{output.shown(path)} is not there.", "Nothing was marked.")
+    _change_marks(wishes, paths, lambda service: service.mark)
+
+
+@click.command(cls=Verb)
+@_paths
+@pass_wishes
+def unmark(wishes: Wishes, paths: tuple[str, ...]) -> None:
+    """Stop backing these up; what earlier snapshots have is kept."""
+    _change_marks(wishes, paths, lambda service: service.unmark)
+
+
+def _change_marks(
+    wishes: Wishes, paths: tuple[str, ...], verb: Callable[[Service], _MarkCall]
+) -> None:
+    absolute = [os.path.abspath(path) for path in paths]
+
+    async def work() -> list[str]:
+        async with running.reach(wishes) as service:
+            return await verb(service)(absolute)
+
+    _tell_marks(wishes, running.run(work()))
+
+
+@click.command(cls=Verb)
+@pass_wishes
+def marks(wishes: Wishes) -> None:
+    """List what is marked for backup."""
+
+    async def work() -> list[str]:
+        async with running.reach(wishes) as service:
+            return await service.marks()
+
+    _tell_marks(wishes, running.run(work()))
+
+
+def _tell_marks(wishes: Wishes, paths: list[str]) -> None:
+    if wishes.json:
+        output.say(output.as_json({"ok": True, "marks": paths}))
+    elif paths:
+        output.say("\n".join(output.shown(path) for path in paths))
+    else:
+        output.say("Nothing is marked. Mark a folder with `covey mark FOLDER`.")
+
+
+@click.command(cls=Verb)
+@click.option("--wait", is_flag=True, help="Try until the snapshot is safe, as friends come.")
+@pass_wishes
+def backup(wishes: Wishes, wait: bool) -> None:
+    """Back up now; succeeds when the snapshot is complete and safe."""
+
+    async def work() -> progress.Outcome:
+        pause_s = RETRY_FIRST_S
+        async with running.reach(wishes) as service:
+            while True:
+                outcome = await _followed(wishes, service.backup())
+                if outcome.ok or not wait:
+                    return outcome
+                output.warn(f"{output.shown(outcome.message)} Trying again in {pause_s:.0f} s.")
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, RETRY_LAST_S)
+
+    _conclude(wishes, running.run(work()))
+
+
+@click.command(cls=Verb)
+@click.argument("snapshot")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=str))
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to restore into; it is made if need be.",
+)
+@click.option(
+    "--overwrite",
+    type=click.Choice(["always", "older", "never"]),
+    default="always",
+    show_default=True,
+    help="What to do with files that are there already.",
+)
+@pass_wishes
+def restore(
+    wishes: Wishes, snapshot: str, paths: tuple[str, ...], target: Path, overwrite: str
+) -> None:
+    """Bring SNAPSHOT (or `latest`) back, or only some PATHS of it.
+
+    Files keep their full path below the folder that --to names.
+    """
+    absolute = [os.path.abspath(path) for path in paths]
+    to = os.path.abspath(target)
+
+    async def work() -> progress.Outcome:
+        async with running.reach(wishes) as service:
+            events = service.restore(snapshot, to, absolute, overwrite)
+            return await _followed(wishes, events)
+
+    _conclude(wishes, running.run(work()))
+
+
+@click.command(cls=Verb)
+@click.option("--read-data", is_flag=True, help="Fetch and verify every share, not only its name.")
+@pass_wishes
+def check(wishes: Wishes, read_data: bool) -> None:
+    """Ask all friends what they hold; succeeds when every pack can be rebuilt."""
+
+    async def work() -> progress.Outcome:
+        async with running.reach(wishes) as service:
+            return await _followed(wishes, service.check(read_data))
+
+    _conclude(wishes, running.run(work()))
+
+
+async def _followed(wishes: Wishes, events: _Events) -> progress.Outcome:
+    return await progress.follow(events, progress.display(quiet=wishes.json))
+
+
+def _conclude(wishes: Wishes, outcome: progress.Outcome) -> None:
+    progress.tell(outcome, as_json=wishes.json)
+    if not outcome.ok:
+        raise click.exceptions.Exit(1)
