@@ -1,0 +1,74 @@
+# What a person or CI runs here. Each target makes what it needs; start with `make demo`.
+#
+#   make demo            six members on this computer: back up, lose three and the owner, restore
+#   make demo FOLDER=/x  the same with a folder of yours
+#   make test            all tests, with coverage
+#   make check           format, lint, types
+#   make test-pythons    the fast tests on each Python from 3.11 to 3.13 that is here
+#   make system          what the tests need from the operating system
+#   make bench           the measurements of docs/benchmarks.md
+#   make clean           away with everything that these made
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTHONS := 3.11 3.12 3.13
+FAST := not slow and not system
+
+.PHONY: demo test check test-pythons system bench clean
+
+demo: $(STAMP)
+	$(BIN)/python -m bench.demo $(if $(FOLDER),--folder "$(FOLDER)")
+
+# Two runs, since the system tests start many processes and want the machine for themselves. The
+# coverage of both is in the second report, and pytest's closing line is the last one printed.
+test: $(STAMP) system
+	$(BIN)/pytest -q -n 2 -m "not system" --cov --cov-report=
+	$(BIN)/pytest -q -m system --cov --cov-append --cov-report=term:skip-covered
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test-pythons:
+	@for version in $(PYTHONS); do \
+	    if .ci/find-python $$version >/dev/null 2>&1; then \
+	        echo "== Python $$version"; \
+	        $(MAKE) --no-print-directory VENV=.venv-$$version PYTHON_VERSION=$$version fast; \
+	    else \
+	        echo "== Python $$version is not here: left out"; \
+	    fi; \
+	done
+
+.PHONY: fast
+fast: $(STAMP)
+	$(BIN)/pytest -q -n 2 -m "$(FAST)" -p no:cacheprovider
+
+system:
+	.ci/system tests
+
+bench: $(STAMP)
+	.ci/system bench
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
+	    .coverage .coverage.* htmlcov dist build
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# Made anew when there is none, installed again when what it was installed from has changed.
+$(STAMP): pyproject.toml requirements.lock
+	@test -x $(BIN)/python || { \
+	    python="$$(.ci/find-python $(PYTHON_VERSION))"; \
+	    echo "Making $(VENV) with $$python"; \
+	    "$$python" -m venv $(VENV); \
+	}
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint requirements.lock --editable '.[dev]'
+	@touch $@
