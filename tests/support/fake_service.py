@@ -1,0 +1,156 @@
+"""A `Service` that keeps marks in memory and plays back what a test put in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from peer import service
+from peer.service import Answer, Event, Problem
+
+ODD_PATH = "/home/ann/caf\udce9\x1b[2J"  # a byte that is not UTF-8, and a terminal command
+
+
+class FakeService:
+    """Answers plainly; `events` is what long work tells, `calls` what was asked."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+        self.calls: list[tuple[str, Any]] = []
+        self.events: list[Event] = [
+            service.progress("scan", files=3, bytes_done=3_000_000),
+            service.progress(
+                "ship",
+                files=3,
+                files_total=3,
+                bytes_done=1_000_000,
+                bytes_total=3_000_000,
+                shipped_bytes=500_000,
+                rate=1_000_000,
+                seconds_left=2,
+                friends={"bob": 2, "cy\x1b": 1},
+            ),
+            service.note(ODD_PATH, "could not be read"),
+            service.done(ok=True, message="All 3 files are safe.", summary={"files": 3}),
+        ]
+        self.problem: Exception | None = None
+        self.hang = False
+        self.closed_early = asyncio.Event()
+
+    async def status(self) -> Answer:
+        self._raise()
+        return {
+            "group": "smiths",
+            "name": "laptop",
+            "member": "ab" * 32,
+            "server": "http://127.0.0.1:8000",
+            "connected": True,
+            "agent": True,
+            "sentence": "All 3 files are safe with 2 friends.",
+            "warnings": ["bob was not seen for 5 days."],
+            "friends_online": 1,
+            "friends_total": 2,
+            "offer_bytes": 10_000_000_000,
+            "held_bytes": 1_500_000_000,
+            "last_backup": {"time_ns": 10**18, "files": 3, "bytes": 3_000_000, "complete": True},
+            "links": [
+                {
+                    "name": "bob",
+                    "engine": "aiortc",
+                    "state": "open",
+                    "bytes_sent": 1000,
+                    "bytes_received": 20,
+                    "rtt_s": 0.004,
+                }
+            ],
+        }
+
+    async def friends(self) -> list[Answer]:
+        self._raise()
+        friend = {"member": "cd" * 32, "offer_bytes": 5 * 10**9}
+        return [
+            {"name": "bob\x1b[31m", "online": True, "engine": "aiortc", **friend},
+            {"name": "cy", "online": False, "engine": None, **friend},
+        ]
+
+    async def snapshots(self) -> list[Answer]:
+        self._raise()
+        facts = {"files": 12_431, "bytes": 3_000_000, "complete": True}
+        return [{"id": "ef" * 32, "time_ns": 10**18, **facts}]
+
+    async def space(self) -> Answer:
+        self._raise()
+        return {
+            "offer_bytes": 10**10,
+            "held_bytes": 10**9,
+            "used_bytes": 2 * 10**9,
+            "fits_bytes": None,
+            "sentence": "You can back up 41 GB more.",
+            "friends": [{"name": "bob", "offer_bytes": 10**9, "free_bytes": 10**8}],
+        }
+
+    async def marks(self) -> list[str]:
+        self._raise()
+        return sorted(self.kept)
+
+    async def mark(self, paths: Sequence[str]) -> list[str]:
+        self._raise()
+        self.calls.append(("mark", list(paths)))
+        self.kept = sorted({*self.kept, *paths})
+        return self.kept
+
+    async def unmark(self, paths: Sequence[str]) -> list[str]:
+        self._raise()
+        for path in paths:
+            if path not in self.kept:
+                raise Problem(f"{path} is not marked.", "See `covey marks`.", code="not_marked")
+            self.kept.remove(path)
+        return self.kept
+
+    def backup(self) -> AsyncIterator[Event]:
+        self.calls.append(("backup", None))
+        return self._play()
+
+    def restore(
+        self, snapshot: str, to: str, paths: Sequence[str] = (), overwrite: str = "always"
+    ) -> AsyncIterator[Event]:
+        self.calls.append(("restore", (snapshot, to, list(paths), overwrite)))
+        return self._play()
+
+    async def ls(self, snapshot: str, path: str = "") -> list[Answer]:
+        self._raise()
+        self.calls.append(("ls", (snapshot, path)))
+        facts = {"size": 12, "mode": 0o644, "mtime_ns": 10**18, "target": ""}
+        return [
+            {"name": ODD_PATH, "kind": "file", **facts},
+            {"name": "link", "kind": "symlink", **facts, "target": "a\nb"},
+        ]
+
+    async def find(self, pattern: str) -> list[Answer]:
+        self._raise()
+        if pattern == "nothing":
+            return []
+        facts = {"kind": "file", "size": 12, "mtime_ns": 10**18}
+        return [{"snapshot": "ef" * 32, "path": "/home/ann/a.jpg", **facts}]
+
+    def check(self, read_data: bool = False) -> AsyncIterator[Event]:
+        self.calls.append(("check", read_data))
+        return self._play()
+
+    async def _play(self) -> AsyncIterator[Event]:
+        self._raise()
+        finished = False
+        try:
+            for event in self.events:
+                yield event
+            if self.hang:
+                await asyncio.Event().wait()
+            finished = True
+        finally:
+            if not finished:
+                self.closed_early.set()
+
+    def _raise(self) -> None:
+        if self.problem:
+            raise self.problem
