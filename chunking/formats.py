@@ -332,7 +332,7 @@ def decode_body(decoder: msgspec.msgpack.Decoder[_T], body: bytes | memoryview, 
         again = _ENCODER.encode(value)
     except (msgspec.MsgspecError, OverflowError, UnicodeError, RecursionError) as error:
         raise FormatError(f"this {what} is damaged: {error}") from error
-    if again != body:
+    if again != bytes(body):  # comparing a memoryview goes byte by byte
         raise FormatError(f"this {what} is not in canonical form")
     return value
 
