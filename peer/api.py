@@ -38,7 +38,7 @@ HOST = "127.0.0.1"
 TOKEN_BYTES = 32
 BODY_BYTES_MAX = 4 * 1024 * 1024  # a few thousand long paths to mark at once
 LINE_BYTES_MAX = 4 * 1024 * 1024  # the longest event that a client reads
-SHUTDOWN_S = 3.0  # an agent that was told to end waits so long for open requests
+SHUTDOWN_S = 0.5  # an agent that was told to end waits so long for open requests
 
 
 class _Nothing(msgspec.Struct, forbid_unknown_fields=True):

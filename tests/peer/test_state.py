@@ -181,7 +181,6 @@ def test_one_process_at_a_time_works_in_a_folder(folder: StateFolder):
         pass
 
 
-@pytest.mark.slow
 def test_a_killed_process_leaves_the_folder_free(folder: StateFolder):
     program = (
         "import sys, time; from pathlib import Path; from peer.state import StateFolder\n"
