@@ -262,8 +262,8 @@ def _check_writable(words_file: Path) -> None:
         )
 
 
-def _write_words(words_file: Path, key: list[str]) -> str:
-    """Write the words, six lines of four; answers the problem, or nothing."""
+def _write_words(words_file: Path, key: list[str]) -> str | None:
+    """Write the words, six lines of four; answers what went wrong, if anything did."""
     lines = [" ".join(key[start : start + 4]) for start in range(0, len(key), 4)]
     try:
         handle = os.open(words_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -273,4 +273,4 @@ def _write_words(words_file: Path, key: list[str]) -> str:
             os.fsync(file.fileno())
     except OSError as error:
         return f"{output.shown(words_file)} could not be written: {error.strerror}."
-    return ""
+    return None

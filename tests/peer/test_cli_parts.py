@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from peer import service
+from peer.cli import asking, looking, output, progress
+from tests.support.fake_service import FakeService
+from tests.support.terminal import STRONG
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("10GB", 10**10),
+        ("500MB", 5 * 10**8),
+        ("1TiB", 2**40),
+        ("1.5 tb", 15 * 10**11),
+        ("1,5G", 15 * 10**8),
+        (" 7 kib ", 7168),
+        ("3B", 3),
+    ],
+)
+def test_a_size_is_read_as_people_write_it(text: str, size: int):
+    assert asking.parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("10", "10GB"),
+        ("-5GB", "more than nothing"),
+        ("0GB", "more than nothing"),
+        ("lots", "is not a size"),
+        ("", "is not a size"),
+        ("10 apples", "not a unit"),
+        ("1e9GB", "is not a size"),
+        ("nan GB", "is not a size"),
+    ],
+)
+def test_a_size_that_is_none_is_explained(text: str, said: str):
+    with pytest.raises(ValueError, match=said):
+        asking.parse_size(text)
+
+
+def test_sizes_and_times_are_short():
+    assert [output.size(n) for n in (0, 999, 1000, 99_949, 999_499, 999_999, 10**21)] == [
+        "0 B", "999 B", "1.0 kB", "99.9 kB", "999 kB", "1.0 MB", "1000 EB",
+    ]  # fmt: skip
+    assert [output.duration(s) for s in (0.2, 59, 90, 5400, 200_000)] == [
+        "0 s", "59 s", "2 min", "1.5 h", "2 days",
+    ]  # fmt: skip
+
+
+def test_a_password_that_is_hard_to_guess_passes():
+    assert asking.weakness(STRONG, known=["smiths"]) is None
+    assert asking.weakness("x" * 500, known=[]) is not None
+    assert asking.weakness("smithssmiths", known=["smiths"]) is not None
+
+
+def test_the_headline_says_what_is_known():
+    event = service.progress("scan", files=1, bytes_done=10)
+    assert progress.headline(event) == "Reading: 1 file · 10 B"
+    assert progress.friends_line(event) == ""
+    event = FakeService().events[1]
+    assert progress.headline(event) == (
+        "Sending: 3 of 3 files · 1.0 MB of 3.0 MB · 500 kB to friends · 1.0 MB/s · 2 s left"
+    )
+    assert progress.friends_line(event) == "Shares: bob 2 · cy\\x1b 1"
+
+
+def test_the_live_picture_reads_no_markup_in_names(capsys: pytest.CaptureFixture[str]):
+    from rich.console import Console
+
+    event = service.progress("ship", bytes_total=10, friends={"[red]bob[/]": 1})
+    console = Console(width=80, force_terminal=False)
+    console.print(progress.picture(event))
+    assert "[red]bob[/] 1" in capsys.readouterr().out
+    with progress.Terminal(Console(file=io.StringIO())) as display:
+        display.show(event, now=0.0)
+
+
+def test_a_status_without_a_backup_says_so():
+    assert "none yet" in looking.status_text(
+        {
+            "group": "g", "name": "n", "server": "s", "connected": False, "sentence": "Nothing.",
+            "warnings": [], "friends_online": 0, "friends_total": 0, "offer_bytes": 1,
+            "held_bytes": 0, "last_backup": None, "links": [],
+        }
+    )  # fmt: skip
