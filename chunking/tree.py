@@ -297,8 +297,8 @@ def _check_snapshot(snapshot: Snapshot) -> None:
     check(len(snapshot.notes) <= formats.NOTES_MAX, "a snapshot has too many notes")
     before = b""
     for root in snapshot.roots:
-        check(root.path > before, "a snapshot's roots are not sorted, or one is there twice")
         check_path(root.path)
+        check(root.path > before, "a snapshot's roots are not sorted, or one is there twice")
         if root.entry.name:  # the root of a file system has none
             _check_name(root.entry.name)
         _check_entry(root.entry)

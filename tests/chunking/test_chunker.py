@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def test_a_stream_is_cut_exactly_like_the_whole(size):
 def test_a_stream_is_cut_alike_however_it_arrives(cuts, end):
     edges = [0, *sorted(cut for cut in cuts if cut < end), end]
     view = memoryview(SEEDED)
-    blocks = (bytes(view[a:b]) for a, b in zip(edges, edges[1:], strict=False))
+    blocks = (bytes(view[a:b]) for a, b in itertools.pairwise(edges))
     lengths = [len(chunk) for chunk in chunker.split_stream(blocks)]
     assert lengths == chunker.cut_lengths(view[:end])
 

@@ -46,7 +46,7 @@ WRONG_REFS = [
     a_ref(pack=PackId(b"short")),
     a_ref(needed=0),
     a_ref(needed=6),
-    a_ref(needed=256, shares=bytes(32 * 256)),
+    a_ref(needed=256, shares=256),
     a_ref(shares=0),
     a_ref(shares=257),
     a_ref(length=0),
