@@ -65,10 +65,6 @@ class _Pattern(msgspec.Struct, forbid_unknown_fields=True):
     pattern: str
 
 
-class _Check(msgspec.Struct, forbid_unknown_fields=True):
-    read_data: bool = False
-
-
 # Method of Service -> its arguments. This table is the whole protocol.
 CALLS: dict[str, type[msgspec.Struct]] = {
     "status": _Nothing,
@@ -84,7 +80,7 @@ CALLS: dict[str, type[msgspec.Struct]] = {
 STREAMS: dict[str, type[msgspec.Struct]] = {
     "backup": _Nothing,
     "restore": _Restore,
-    "check": _Check,
+    "check": _Nothing,
 }
 
 
@@ -172,8 +168,8 @@ def _stream(service: Service, name: str, arguments: type[msgspec.Struct]) -> _Ha
             return _json(409, _as_event(problem))
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
-        events = getattr(service, name)(**msgspec.structs.asdict(wanted))
         try:
+            events = getattr(service, name)(**msgspec.structs.asdict(wanted))
             async with contextlib.aclosing(events):
                 async for event in events:
                     await response.write(_line(event))
@@ -271,8 +267,8 @@ class ApiClient:
             "restore", snapshot=snapshot, to=to, paths=list(paths), overwrite=overwrite
         )
 
-    def check(self, read_data: bool = False) -> AsyncIterator[Event]:
-        return self._events("check", read_data=read_data)
+    def check(self) -> AsyncIterator[Event]:
+        return self._events("check")
 
     async def _call(self, name: str, **arguments: object) -> object:
         try:

@@ -91,15 +91,18 @@ class Service(Protocol):
     async def status(self) -> Answer:
         """How this member is.
 
-        group, name, member (hex), server, connected, agent (bool: by an agent or for this command),
-        sentence (how safe everything is, for a person), warnings: [text], friends_online,
-        friends_total, offer_bytes, held_bytes, last_backup: {time_ns, files, bytes, complete} or
-        None, links: [{name, engine, state, bytes_sent, bytes_received, rtt_s or None}].
+        group, member (its name), member_id (hex), server, connected, friends, friends_online,
+        marks: [path], last_snapshot (as in `snapshots`, or None), can_vanish (friends that may be
+        lost without loss, or None), unsafe_packs, doing (what long work is under way, or ""),
+        links: [{friend, engine, state, bytes_sent, bytes_received, rtt_s or None}],
+        warnings: [text], sentence (how safe everything is, for a person).
         """
         ...
 
     async def friends(self) -> list[Answer]:
-        """The other members: name, member (hex), online, offer_bytes, and engine, None unlinked."""
+        """The other members: name, member (hex), online, offer_bytes, shares (of ours, there),
+        and engine, None without a link.
+        """
         ...
 
     async def snapshots(self) -> list[Answer]:
@@ -107,9 +110,8 @@ class Service(Protocol):
         ...
 
     async def space(self) -> Answer:
-        """offer_bytes, held_bytes (others' shares here), used_bytes (our shares at friends),
-        fits_bytes (how much more fits now, or None while unknown), sentence (for a person),
-        friends: [{name, offer_bytes, free_bytes or None}].
+        """offer_bytes, held_bytes (others' shares here), friends_offer_bytes, stored_bytes (our
+        shares at friends), packed_bytes (the same before coding), chunks.
         """
         ...
 
@@ -139,19 +141,19 @@ class Service(Protocol):
         ...
 
     async def ls(self, snapshot: str, path: str = "") -> list[Answer]:
-        """One directory of a snapshot, the marked roots for "".
+        """One directory of a snapshot, or the one entry of a file; "" is above the marked roots.
 
-        name (the whole path for a root), kind: file | dir | symlink, size, mode, mtime_ns, target.
+        name, path, kind: file | folder | link, size, mode, mtime_ns, and target of a link.
         """
         ...
 
     async def find(self, pattern: str) -> list[Answer]:
         """Entries of all snapshots whose name matches a shell pattern.
 
-        snapshot (hex), path, kind, size, mtime_ns.
+        As in `ls`, and snapshot (hex), the newest that has it.
         """
         ...
 
-    def check(self, read_data: bool = False) -> AsyncIterator[Event]:
+    def check(self) -> AsyncIterator[Event]:
         """Ask all friends what they hold and tell whether every pack can be rebuilt."""
         ...

@@ -43,16 +43,17 @@ def status(wishes: Wishes) -> None:
 
 def status_text(answer: Answer) -> str:
     """The sentence first, then warnings, then facts."""
-    last = answer["last_backup"]
+    last = answer["last_snapshot"]
     facts = [
         ("Group", f"{answer['group']} at {answer['server']}"),
-        ("This member", answer["name"]),
+        ("This member", answer["member"]),
         ("Server", "connected" if answer["connected"] else "not reached"),
-        ("Friends", f"{answer['friends_online']} of {answer['friends_total']} online"),
-        ("Given", f"{output.size(answer['offer_bytes'])}, "
-                  f"{output.size(answer['held_bytes'])} of it used"),
-        ("Last backup", _last_backup(last) if last else "none yet"),
-    ]  # fmt: skip
+        ("Friends", f"{answer['friends_online']} of {answer['friends']} online"),
+        ("Marked", output.count(len(answer["marks"]), "path")),
+        ("Last snapshot", _last_snapshot(last) if last else "none yet"),
+    ]
+    if answer["doing"]:
+        facts.append(("Now", answer["doing"]))
     width = max(len(name) for name, _ in facts)
     lines = [output.shown(answer["sentence"])]
     lines += [f"! {output.shown(warning)}" for warning in answer["warnings"]]
@@ -61,7 +62,7 @@ def status_text(answer: Answer) -> str:
     return "\n".join(lines)
 
 
-def _last_backup(last: Answer) -> str:
+def _last_snapshot(last: Answer) -> str:
     whole = "" if last["complete"] else ", not complete"
     files, size = output.count(last["files"], "file"), output.size(last["bytes"])
     return f"{output.moment(last['time_ns'])}: {files}, {size}{whole}"
@@ -70,8 +71,8 @@ def _last_backup(last: Answer) -> str:
 def _link_line(link: Answer) -> str:
     rtt = "" if link["rtt_s"] is None else f", {link['rtt_s'] * 1000:.0f} ms"
     traffic = f"{output.size(link['bytes_sent'])} out, {output.size(link['bytes_received'])} in"
-    name, engine, state = (output.shown(link[key]) for key in ("name", "engine", "state"))
-    return f"Link to {name}: {state} by {engine}, {traffic}{rtt}"
+    friend, engine, state = (output.shown(link[key]) for key in ("friend", "engine", "state"))
+    return f"Link to {friend}: {state} by {engine}, {traffic}{rtt}"
 
 
 @click.command(cls=Verb)
@@ -80,17 +81,18 @@ def friends(wishes: Wishes) -> None:
     """List the other members of the group."""
     rows = _ask(wishes, lambda service: service.friends())
     text = output.table(
-        ["FRIEND", "ONLINE", "GIVES", "LINK"],
+        ["FRIEND", "ONLINE", "GIVES", "SHARES", "LINK"],
         [
             (
                 row["name"],
                 "yes" if row["online"] else "no",
                 output.size(row["offer_bytes"]),
+                f"{row['shares']:,}",
                 row["engine"] or "-",
             )
             for row in rows
         ],
-        right="llr",
+        right="llrr",
     )
     _tell(wishes, {"friends": rows}, text if rows else "Nobody else is in this group yet.")
 
@@ -120,32 +122,21 @@ def snapshots(wishes: Wishes) -> None:
 @click.command(cls=Verb)
 @pass_wishes
 def space(wishes: Wishes) -> None:
-    """Tell what this member gives and takes, and what still fits."""
+    """Tell what this member gives and takes."""
     answer = _ask(wishes, lambda service: service.space())
     _tell(wishes, answer, space_text(answer))
 
 
 def space_text(answer: Answer) -> str:
-    """The sentence, the sums, and the room at each friend."""
+    """What is given, and what is taken."""
     facts = [
-        ("You give", answer["offer_bytes"]),
-        ("Friends use of it", answer["held_bytes"]),
-        ("You use at friends", answer["used_bytes"]),
-        ("Still fits", answer["fits_bytes"]),
+        ("You give", "offer_bytes"),
+        ("Friends use of it", "held_bytes"),
+        ("Friends give together", "friends_offer_bytes"),
+        ("Your shares at friends", "stored_bytes"),
+        ("Before coding", "packed_bytes"),
     ]
-    lines = [output.shown(answer["sentence"]), ""]
-    lines += [f"{name:<18}  {_size_or_unknown(value)}" for name, value in facts]
-    if answer["friends"]:
-        rows = [
-            (row["name"], output.size(row["offer_bytes"]), _size_or_unknown(row["free_bytes"]))
-            for row in answer["friends"]
-        ]
-        lines += ["", output.table(["FRIEND", "GIVES", "FREE"], rows, right="lrr")]
-    return "\n".join(lines)
-
-
-def _size_or_unknown(value: int | None) -> str:
-    return "unknown" if value is None else output.size(value)
+    return "\n".join(f"{name:<22}  {output.size(answer[key]):>8}" for name, key in facts)
 
 
 @click.command(cls=Verb)
@@ -161,7 +152,7 @@ def ls(wishes: Wishes, snapshot: str, path: str | None) -> None:
 
 def entry_line(row: Answer) -> str:
     """One entry as `ls -l` would tell it."""
-    kinds = {"dir": stat.S_IFDIR, "symlink": stat.S_IFLNK}
+    kinds = {"folder": stat.S_IFDIR, "link": stat.S_IFLNK}
     mode = stat.filemode(kinds.get(row["kind"], stat.S_IFREG) | stat.S_IMODE(row["mode"]))
     arrow = f" -> {output.shown(row['target'])}" if row.get("target") else ""
     when = output.moment(row["mtime_ns"])

@@ -132,14 +132,13 @@ def restore(
 
 
 @click.command(cls=Verb)
-@click.option("--read-data", is_flag=True, help="Fetch and verify every share, not only its name.")
 @pass_wishes
-def check(wishes: Wishes, read_data: bool) -> None:
+def check(wishes: Wishes) -> None:
     """Ask all friends what they hold; succeeds when every pack can be rebuilt."""
 
     async def work() -> progress.Outcome:
         async with running.reach(wishes) as service:
-            return await _followed(wishes, service.check(read_data))
+            return await _followed(wishes, service.check())
 
     _conclude(wishes, running.run(work()))
 

@@ -312,9 +312,9 @@ def test_backup_wait_tries_until_it_is_safe(member: Terminal, monkeypatch: pytes
     assert len(fake.calls) > 1
 
 
-def test_check_passes_what_is_wished(member: Terminal):
-    assert member("check", "--read-data").exit_code == 0
-    assert member.entry.service.calls == [("check", True)]
+def test_check_tells_the_outcome(member: Terminal):
+    assert member("check").exit_code == 0
+    assert member.entry.service.calls == [("check", None)]
 
 
 def test_a_problem_is_told_with_its_next_step(member: Terminal):
@@ -358,9 +358,9 @@ def test_a_folder_that_another_command_works_in_is_not_touched(
     ("arguments", "said"),
     [
         (["status"], "All 3 files are safe with 2 friends.\n! bob was not seen for 5 days."),
-        (["friends"], "bob\\x1b[31m  yes     5.0 GB  aiortc"),
+        (["friends"], "bob\\x1b[31m  yes     5.0 GB      12  aiortc"),
         (["snapshots"], "efefefefefef"),
-        (["space"], "Still fits          unknown"),
+        (["space"], "Your shares at friends    2.0 GB"),
         (["ls", "latest"], "-> a\\nb"),
         (["ls", "latest", "/home"], "-rw-r--r--      12 B"),
         (["find", "*.jpg"], "/home/ann/a.jpg"),

@@ -84,8 +84,8 @@ def test_the_live_picture_reads_no_markup_in_names(capsys: pytest.CaptureFixture
 def test_a_status_without_a_backup_says_so():
     assert "none yet" in looking.status_text(
         {
-            "group": "g", "name": "n", "server": "s", "connected": False, "sentence": "Nothing.",
-            "warnings": [], "friends_online": 0, "friends_total": 0, "offer_bytes": 1,
-            "held_bytes": 0, "last_backup": None, "links": [],
+            "group": "g", "member": "n", "server": "s", "connected": False, "sentence": "Nothing.",
+            "warnings": [], "friends": 0, "friends_online": 0, "marks": [], "last_snapshot": None,
+            "doing": "", "links": [],
         }
     )  # fmt: skip

@@ -42,21 +42,20 @@ class FakeService:
         self._raise()
         return {
             "group": "smiths",
-            "name": "laptop",
-            "member": "ab" * 32,
+            "member": "laptop",
+            "member_id": "ab" * 32,
             "server": "http://127.0.0.1:8000",
             "connected": True,
-            "agent": True,
-            "sentence": "All 3 files are safe with 2 friends.",
-            "warnings": ["bob was not seen for 5 days."],
+            "friends": 2,
             "friends_online": 1,
-            "friends_total": 2,
-            "offer_bytes": 10_000_000_000,
-            "held_bytes": 1_500_000_000,
-            "last_backup": {"time_ns": 10**18, "files": 3, "bytes": 3_000_000, "complete": True},
+            "marks": [ODD_PATH],
+            "last_snapshot": (await self.snapshots())[0],
+            "can_vanish": 1,
+            "unsafe_packs": 0,
+            "doing": "backing up",
             "links": [
                 {
-                    "name": "bob",
+                    "friend": "bob",
                     "engine": "aiortc",
                     "state": "open",
                     "bytes_sent": 1000,
@@ -64,11 +63,13 @@ class FakeService:
                     "rtt_s": 0.004,
                 }
             ],
+            "warnings": ["bob was not seen for 5 days."],
+            "sentence": "All 3 files are safe with 2 friends.",
         }
 
     async def friends(self) -> list[Answer]:
         self._raise()
-        friend = {"member": "cd" * 32, "offer_bytes": 5 * 10**9}
+        friend = {"member": "cd" * 32, "offer_bytes": 5 * 10**9, "shares": 12}
         return [
             {"name": "bob\x1b[31m", "online": True, "engine": "aiortc", **friend},
             {"name": "cy", "online": False, "engine": None, **friend},
@@ -84,10 +85,10 @@ class FakeService:
         return {
             "offer_bytes": 10**10,
             "held_bytes": 10**9,
-            "used_bytes": 2 * 10**9,
-            "fits_bytes": None,
-            "sentence": "You can back up 41 GB more.",
-            "friends": [{"name": "bob", "offer_bytes": 10**9, "free_bytes": 10**8}],
+            "friends_offer_bytes": 5 * 10**10,
+            "stored_bytes": 2 * 10**9,
+            "packed_bytes": 10**9,
+            "chunks": 1000,
         }
 
     async def marks(self) -> list[str]:
@@ -121,10 +122,10 @@ class FakeService:
     async def ls(self, snapshot: str, path: str = "") -> list[Answer]:
         self._raise()
         self.calls.append(("ls", (snapshot, path)))
-        facts = {"size": 12, "mode": 0o644, "mtime_ns": 10**18, "target": ""}
+        facts = {"path": "/home/x", "size": 12, "mode": 0o644, "mtime_ns": 10**18}
         return [
             {"name": ODD_PATH, "kind": "file", **facts},
-            {"name": "link", "kind": "symlink", **facts, "target": "a\nb"},
+            {"name": "link", "kind": "link", **facts, "target": "a\nb"},
         ]
 
     async def find(self, pattern: str) -> list[Answer]:
@@ -134,8 +135,8 @@ class FakeService:
         facts = {"kind": "file", "size": 12, "mtime_ns": 10**18}
         return [{"snapshot": "ef" * 32, "path": "/home/ann/a.jpg", **facts}]
 
-    def check(self, read_data: bool = False) -> AsyncIterator[Event]:
-        self.calls.append(("check", read_data))
+    def check(self) -> AsyncIterator[Event]:
+        self.calls.append(("check", None))
         return self._play()
 
     async def _play(self) -> AsyncIterator[Event]:
