@@ -34,7 +34,7 @@ class Span:
     length: int
 
 
-def payload_bytes(pack_length: int, needed: int) -> int:
+def payload_length_of(pack_length: int, needed: int) -> int:
     """How long each share's payload is."""
     if not 0 < pack_length <= formats.PACK_BYTES_MAX:
         raise FormatError(f"a pack cannot have {pack_length} bytes")
@@ -45,7 +45,7 @@ def payload_bytes(pack_length: int, needed: int) -> int:
 
 def split(pack: bytes, needed: int, numbers: Sequence[int]) -> list[bytes]:
     """The payloads of the shares with these numbers, in this order."""
-    size = payload_bytes(len(pack), needed)
+    size = payload_length_of(len(pack), needed)
     _check_numbers(numbers)
     slices = _slices(pack, needed, size)
     extra = [number for number in numbers if number >= needed]
@@ -58,7 +58,7 @@ def split(pack: bytes, needed: int, numbers: Sequence[int]) -> list[bytes]:
 
 def join(payloads: Mapping[int, bytes], needed: int, pack_length: int) -> bytes:
     """The pack, from at least `needed` payloads by number. Compare its id afterwards."""
-    size = payload_bytes(pack_length, needed)
+    size = payload_length_of(pack_length, needed)
     for payload in payloads.values():
         formats.check(len(payload) == size, "a share's payload has the wrong length")
     padded = b"".join(join_range(payloads, needed))
@@ -93,7 +93,7 @@ def join_range(columns: Mapping[int, bytes], needed: int) -> list[bytes]:
 
 def spans(offset: int, length: int, needed: int, pack_length: int) -> list[Span]:
     """Where in the first `needed` payloads this range of the pack lies, in order."""
-    size = payload_bytes(pack_length, needed)
+    size = payload_length_of(pack_length, needed)
     if offset < 0 or length < 0 or offset + length > pack_length:
         raise FormatError("this range is not in the pack")
     found: list[Span] = []

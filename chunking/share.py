@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chunking import erasure, formats, hashing, merkle
-from chunking.erasure import payload_bytes
+from chunking.erasure import payload_length_of
 from chunking.formats import FormatError, PackId, ShareName
 
 __all__ = [
@@ -20,12 +20,12 @@ __all__ = [
     "ShareHasher",
     "ShareHeader",
     "block_count",
-    "decode_share_header",
-    "encode_share_header",
+    "decode_header",
+    "encode_header",
     "make_shares",
-    "name_share",
-    "payload_bytes",
+    "name_of",
     "payload_length",
+    "payload_length_of",
     "range_length",
     "share_name",
     "verify_range",
@@ -58,7 +58,7 @@ class Share:
         return f"Share({self.name.hex()[:12]}, {len(self.payload)} bytes)"
 
 
-def encode_share_header(header: ShareHeader) -> bytes:
+def encode_header(header: ShareHeader) -> bytes:
     """The header's bytes, always SHARE_HEADER_BYTES of them."""
     _check_header(header)
     return _HEADER.pack(
@@ -73,8 +73,8 @@ def encode_share_header(header: ShareHeader) -> bytes:
     )
 
 
-def decode_share_header(data: bytes) -> ShareHeader:
-    """The inverse of `encode_share_header`."""
+def decode_header(data: bytes) -> ShareHeader:
+    """The inverse of `encode_header`."""
     formats.check_prefix(data, formats.MAGIC_SHARE, "share")
     formats.check(len(data) == _HEADER.size, "a share's header has the wrong length")
     _, _, needed, number, zero, pack_length, owner, pack = _HEADER.unpack(data)
@@ -85,7 +85,7 @@ def decode_share_header(data: bytes) -> ShareHeader:
 
 
 def _check_header(header: ShareHeader) -> None:
-    payload_bytes(header.pack_length, header.needed)
+    payload_length_of(header.pack_length, header.needed)
     formats.check(
         len(header.owner) == formats.ID_BYTES and len(header.pack) == formats.ID_BYTES,
         "a share's header has an id of the wrong length",
@@ -95,7 +95,7 @@ def _check_header(header: ShareHeader) -> None:
 
 def payload_length(header: ShareHeader) -> int:
     """How many bytes follow this header."""
-    return payload_bytes(header.pack_length, header.needed)
+    return payload_length_of(header.pack_length, header.needed)
 
 
 def block_count(header: ShareHeader) -> int:
@@ -108,7 +108,7 @@ def share_name(header: bytes, payload_root: bytes) -> ShareName:
     return ShareName(_name_hash(header + payload_root))
 
 
-def name_share(header: bytes, payload: bytes | memoryview) -> ShareName:
+def name_of(header: bytes, payload: bytes | memoryview) -> ShareName:
     """The name of a share that is here as a whole."""
     return share_name(header, merkle.root(merkle.leaf_hashes(payload)))
 
@@ -119,8 +119,8 @@ def make_shares(
     """The shares of a pack with these numbers, in this order."""
     made: list[Share] = []
     for number, payload in zip(numbers, erasure.split(pack, needed, numbers), strict=True):
-        header = encode_share_header(ShareHeader(owner, pack_id, needed, number, len(pack)))
-        made.append(Share(name_share(header, payload), header, payload))
+        header = encode_header(ShareHeader(owner, pack_id, needed, number, len(pack)))
+        made.append(Share(name_of(header, payload), header, payload))
     return made
 
 
@@ -133,7 +133,7 @@ class ShareHasher:
     __slots__ = ("_header", "_leaves", "_length", "_partial", "_received")
 
     def __init__(self, header: bytes) -> None:
-        self._length = payload_length(decode_share_header(header))
+        self._length = payload_length(decode_header(header))
         self._header = header
         self._leaves: list[bytes] = []
         self._partial = bytearray()
@@ -190,7 +190,7 @@ def verify_range(
 ) -> ShareHeader:
     """Raise FormatError unless these are whole blocks of the share with this name, from
     `first_block` on. `proof` is `merkle.range_proof`'s; it is empty for a whole payload."""
-    decoded = decode_share_header(header)
+    decoded = decode_header(header)
     count = merkle.leaf_count(len(data))
     if range_length(decoded, first_block, count) != len(data):
         raise FormatError("a range of a share does not end with a block")

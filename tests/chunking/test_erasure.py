@@ -48,7 +48,7 @@ def test_the_first_shares_are_plain_slices_of_the_pack(needed):
     joined = b"".join(payloads)
     assert joined[: len(pack)] == pack
     assert not any(joined[len(pack) :])
-    assert {len(payload) for payload in payloads} == {erasure.payload_bytes(len(pack), needed)}
+    assert {len(payload) for payload in payloads} == {erasure.payload_length_of(len(pack), needed)}
 
 
 @pytest.mark.parametrize("needed", [1, 2, 3, 10])
@@ -122,7 +122,7 @@ def test_impossible_sizes_are_refused(needed, length):
 
 def test_a_pack_beyond_the_limit_is_refused():
     with pytest.raises(FormatError, match="cannot have"):
-        erasure.payload_bytes(formats.PACK_BYTES_MAX + 1, 3)
+        erasure.payload_length_of(formats.PACK_BYTES_MAX + 1, 3)
 
 
 def test_padding_that_is_not_zero_shows_that_shares_do_not_belong_together():

@@ -53,15 +53,15 @@ def test_shares_are_still_read_and_joined():
     for number in (2, 5):
         whole = golden(f"share_{number}")
         header, payload = whole[:80], whole[80:]
-        decoded = share.decode_share_header(header)
+        decoded = share.decode_header(header)
         assert decoded == share.ShareHeader(
             samples.OWNER, pack.pack_id_of(data), samples.NEEDED, number, len(data)
         )
-        name = share.name_share(header, payload)
+        name = share.name_of(header, payload)
         proof = merkle.range_proof(merkle.leaf_hashes(payload), 1, 1)
         share.verify_range(name, header, 1, payload[65_536:], proof)
         payloads[number] = payload
-    size = share.payload_bytes(len(data), samples.NEEDED)
+    size = share.payload_length_of(len(data), samples.NEEDED)
     payloads[1] = data[size : 2 * size]
     assert erasure.join(payloads, samples.NEEDED, len(data)) == data
 

@@ -28,7 +28,7 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "sealed blob": lambda data: seal.open_blob(KEYS.root_key, b"purpose", b"", data),
     "pack": lambda data: pack.read_pack_table(KEYS, data),
     "pack id": lambda data: pack.check_pack_id(data, PackId(AN_ID)),
-    "share header": share.decode_share_header,
+    "share header": share.decode_header,
     "share hasher": lambda data: share.ShareHasher(data[:80]).update(data[80:]),
     "share range": lambda data: share.verify_range(ShareName(AN_ID), data[:80], 0, data[80:], []),
     "range under a real header": lambda data: share.verify_range(

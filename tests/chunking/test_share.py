@@ -17,7 +17,7 @@ BLOCK = formats.BLOCK_BYTES
 
 
 def test_a_share_says_what_it_is():
-    header = share.decode_share_header(SHARES[4].header)
+    header = share.decode_header(SHARES[4].header)
     assert header == share.ShareHeader(OWNER, pack.pack_id_of(PACK), 3, 4, len(PACK))
     assert share.payload_length(header) == len(SHARES[4].payload) == 199_997
     assert share.block_count(header) == 4
@@ -33,7 +33,7 @@ def test_a_share_says_what_it_is():
 )
 def test_headers_come_back(owner, pack_id, needed, number, length):
     header = share.ShareHeader(owner, PackId(pack_id), needed, number, length)
-    assert share.decode_share_header(share.encode_share_header(header)) == header
+    assert share.decode_header(share.encode_header(header)) == header
 
 
 @pytest.mark.parametrize(
@@ -51,19 +51,19 @@ def test_headers_come_back(owner, pack_id, needed, number, length):
 )
 def test_impossible_headers_are_not_written(header):
     with pytest.raises(FormatError):
-        share.encode_share_header(header)
+        share.encode_header(header)
 
 
 def test_headers_of_other_things_and_other_versions_are_refused():
     header = SHARES[0].header
     with pytest.raises(FormatError, match="not a share"):
-        share.decode_share_header(b"CVDR" + header[4:])
+        share.decode_header(b"CVDR" + header[4:])
     with pytest.raises(UnknownVersion, match="version 2"):
-        share.decode_share_header(header[:4] + b"\x02" + header[5:])
+        share.decode_header(header[:4] + b"\x02" + header[5:])
     with pytest.raises(FormatError, match="length"):
-        share.decode_share_header(header + b"x")
+        share.decode_header(header + b"x")
     with pytest.raises(FormatError, match="damaged"):
-        share.decode_share_header(header[:7] + b"\x01" + header[8:])
+        share.decode_header(header[:7] + b"\x01" + header[8:])
 
 
 def test_every_flipped_bit_of_a_share_changes_its_name():
@@ -76,7 +76,7 @@ def test_every_flipped_bit_of_a_share_changes_its_name():
         damaged = bytearray(whole)
         damaged[bit // 8] ^= 1 << bit % 8
         header, payload = bytes(damaged[:80]), bytes(damaged[80:])
-        assert share.name_share(header, payload) != one.name
+        assert share.name_of(header, payload) != one.name
         with pytest.raises(FormatError):
             share.verify_range(one.name, header, 0, payload, [])
 
@@ -142,7 +142,7 @@ def test_a_holder_that_lies_is_found_out():
 def test_a_share_that_is_shorter_by_part_of_its_last_block_has_another_name():
     one = SHARES[3]
     claimed = share.ShareHeader(OWNER, PackId(one.header[48:]), 3, 3, len(PACK) - 3)
-    header = share.encode_share_header(claimed)
+    header = share.encode_header(claimed)
     assert share.payload_length(claimed) == len(one.payload) - 1
     with pytest.raises(FormatError):
         share.verify_range(one.name, header, 0, one.payload[:-1], [])
