@@ -18,3 +18,5 @@ Reading order:
     cli/          the command line
     main.py       the composition root: the only module that knows WebRTC and the real clock
 """
+
+__version__ = "0.1.0"

@@ -9,10 +9,13 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+import peer
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("chunking", "datachannel", "signaling", "peer", "gui", "netsim")
@@ -158,6 +161,11 @@ def test_nothing_is_left_unfinished():
 
 def test_every_packaged_folder_says_what_it_is():
     assert [name for name in PACKAGES if not (ROOT / name / "__init__.py").exists()] == []
+
+
+def test_the_version_is_the_same_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert peer.__version__ == project["version"]
 
 
 @pytest.mark.slow
