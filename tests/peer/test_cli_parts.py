@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import io
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -89,3 +92,32 @@ def test_a_status_without_a_backup_says_so():
             "doing": "", "links": [],
         }
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_the_work_cleanly(number: signal.Signals):
+    program = """
+import asyncio
+from peer.cli import running
+
+async def work():
+    try:
+        print("working", flush=True)
+        await asyncio.sleep(600)
+    finally:
+        await asyncio.sleep(0)
+        print("tidied up", flush=True)
+
+try:
+    running.run(work())
+except running.ToldToEnd:
+    print("told to end", flush=True)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "working\n"
+        process.send_signal(number)
+        assert process.stdout.read() == "tidied up\ntold to end\n"
+    assert process.returncode == 0
