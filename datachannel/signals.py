@@ -43,6 +43,7 @@ DIGEST_BYTES = 32
 RUNS_PER_MEMBER_MAX = 32  # programs started within the last minutes by one member
 
 AttemptId = NewType("AttemptId", bytes)
+CandidateKind = Literal["host", "srflx", "relay"]
 
 _SIGNATURE_TAG = b"covey signal signature v1\0"
 _DIGEST_PERSON = b"covey offer hash"
@@ -61,7 +62,7 @@ class SignalRefused(ValueError):
 class Candidate(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """An address at which a member may be reached, over UDP."""
 
-    kind: Literal["host", "srflx", "relay"]
+    kind: CandidateKind
     address: str
     port: int
     priority: int

@@ -1,0 +1,252 @@
+"""ICE and TURN of aiortc with their faults cured, and the guard that says for which versions.
+
+aioice and aiortc are subclassed at the seams where they look classes up. Each class below cures
+one fault and has a test that fails without it. SCTP is in aiortc_fixes_receive.py and
+aiortc_fixes_send.py.
+
+The cures use names that are private to these libraries. So they are for exactly the versions
+below: with others, `parts()` warns and returns what the library ships, and links still work,
+with its faults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import logging
+import random
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import aioice
+from aioice import stun, turn
+from aioice.candidate import Candidate
+from aioice.ice import CandidatePair, TransportPolicy
+from aiortc import RTCIceGatherer, RTCIceServer, RTCSctpTransport
+from aiortc.rtcicetransport import connection_kwargs
+
+from datachannel.aiortc_fixes_send import QuickSctp
+
+AIORTC_VERSION = "1.16.0"
+AIOICE_VERSION = "0.13.0"
+
+CONSENT_EVERY_S = 5.0
+CONSENT_S_MAX = 30.0  # RFC 7675's own limit
+RELAY_HOLD_S = 2.0  # pion's default too: a direct path is found within it, or hardly ever
+GATHER_S_MAX = 3  # aioice waits 5 s for a STUN server that is silent, out of our 15 s
+SOCKET_BUFFER_BYTES = 4 * 1024 * 1024  # the system grants what it allows
+CHANNEL_RETRY_S = 5.0
+LOOPBACK = "127.0.0.1"
+
+_log = logging.getLogger("covey.datachannel")
+
+
+class PatientConsentConnection(aioice.Connection):
+    """One clock of 30 s decides that a peer is gone.
+
+    aioice counts six checks without an answer within 0.5 s each, so that a round trip of more
+    than 0.5 s, or a busy event loop, closes a healthy link after half a minute.
+    """
+
+    async def query_consent(self) -> None:
+        loop = asyncio.get_running_loop()
+        heard_at = loop.time()
+        while True:
+            # Not all links of a member at the same moment.
+            await asyncio.sleep(CONSENT_EVERY_S * random.uniform(0.8, 1.2))
+            for pair in list(self._nominated.values()):
+                with contextlib.suppress(stun.TransactionError):
+                    await pair.protocol.request(
+                        self.build_request(pair, nominate=False),
+                        pair.remote_addr,
+                        integrity_key=(self.remote_password or "").encode(),
+                        retransmissions=2,  # 0.5 + 1 + 2 s, and a late answer counts
+                    )
+                    heard_at = loop.time()
+            if loop.time() - heard_at >= CONSENT_S_MAX:
+                self._query_consent_task = None
+                await self.close()
+                return
+
+
+class DirectFirstConnection(PatientConsentConnection):
+    """Relayed pairs wait 2 s, so that a direct path wins where there is one.
+
+    aioice settles on the first pair that answers. That is the relay's, since its path is open
+    already while the direct one is being punched, and there is no later upgrade.
+    """
+
+    _first_check_at: float | None = None
+
+    def _check_periodic(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if self._first_check_at is None:
+            self._first_check_at = now
+        direct = [pair for pair in self._check_list if not _is_relayed(pair)]
+        nothing_to_wait_for = not direct and not self._remote_candidates_expected()
+        if now - self._first_check_at >= RELAY_HOLD_S or nothing_to_wait_for:
+            return super()._check_periodic()
+        everything = self._check_list
+        self._check_list = direct
+        try:
+            super()._check_periodic()
+        finally:
+            self._check_list = everything
+        return not self._check_list_done
+
+
+def _is_relayed(pair: CandidatePair) -> bool:
+    return "relay" in (pair.local_candidate.type, pair.remote_candidate.type)
+
+
+class SteadyConnection(DirectFirstConnection):
+    """Finds addresses on a computer without a network, quickly, and with room for a burst.
+
+    aioice never offers a loopback address, so that on a computer that is offline two members
+    have no candidates at all. A silent STUN server holds everything up for 5 s. The socket's
+    default buffer loses packets as soon as the loop is busy for a few milliseconds.
+    """
+
+    async def get_component_candidates(
+        self, component: int, addresses: list[str], timeout: int = GATHER_S_MAX
+    ) -> list[Candidate]:
+        if self._transport_policy == TransportPolicy.ALL:
+            addresses = [address for address in addresses if _can_bind(address)] or [LOOPBACK]
+        candidates = await super().get_component_candidates(
+            component, addresses, min(timeout, GATHER_S_MAX)
+        )
+        for protocol in self._protocols:
+            _enlarge_buffers(protocol.transport.get_extra_info("socket"))
+        return candidates
+
+    def _pair_remote_candidate(self, remote_candidate: Candidate) -> None:
+        # A friend's loopback address is ours only on the same computer, where we have one too.
+        locals_ = [protocol.local_candidate.host for protocol in self._protocols]
+        if _is_loopback(remote_candidate.host) and not any(map(_is_loopback, locals_)):
+            return
+        super()._pair_remote_candidate(remote_candidate)
+
+
+def _is_loopback(host: str) -> bool:
+    return host.startswith("127.") or host == "::1"
+
+
+def _can_bind(address: str) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
+def _enlarge_buffers(sock: socket.socket | None) -> None:
+    if sock is None:  # a relayed one has none
+        return
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
+
+
+class SteadyIceGatherer(RTCIceGatherer):
+    """Gathers with our connection, and with the servers it is given, never with a public one."""
+
+    def __init__(self, iceServers: list[RTCIceServer]) -> None:  # noqa: N803 - aiortc's name
+        super().__init__(iceServers=iceServers)
+        self._connection = SteadyConnection(ice_controlling=False, **connection_kwargs(iceServers))
+
+
+class _CalmChannelRefresh(turn.TurnClientMixin):
+    """A TURN channel is refreshed once, in the background, and data goes on meanwhile.
+
+    aioice sends a request for every packet that is sent until the first is answered, each packet
+    waiting for its own: dozens of requests and a reordered burst, every 500 s.
+    """
+
+    def __init__(
+        self,
+        server: tuple[str, int],
+        username: str | None,
+        password: str | None,
+        lifetime: int,
+        channel_refresh_time: int,
+    ) -> None:
+        super().__init__(server, username, password, lifetime, channel_refresh_time)
+        self._refreshes: set[asyncio.Task[None]] = set()
+
+    async def send_data(self, data: bytes, addr: tuple[str, int]) -> None:
+        channel = self.peer_to_channel.get(addr)
+        now = time.time()  # noqa: TID251 - aioice's own times are of this clock
+        if channel is not None and now > self.channel_refresh_at[channel]:
+            self.channel_refresh_at[channel] = now + self.channel_refresh_time
+            task = asyncio.get_running_loop().create_task(self._refresh_channel(channel, addr))
+            self._refreshes.add(task)
+            task.add_done_callback(self._refreshes.discard)
+        await super().send_data(data, addr)
+
+    async def delete(self) -> None:
+        for task in list(self._refreshes):
+            task.cancel()
+        await super().delete()
+
+    async def _refresh_channel(self, channel: int, addr: tuple[str, int]) -> None:
+        try:
+            await self.channel_bind(channel, addr)
+        except (stun.TransactionError, OSError):
+            now = time.time()  # noqa: TID251
+            self.channel_refresh_at[channel] = now + CHANNEL_RETRY_S
+
+
+class CalmTurnUdpProtocol(_CalmChannelRefresh, turn.TurnClientUdpProtocol):
+    """TURN over UDP with calm refreshes."""
+
+
+class CalmTurnTcpProtocol(_CalmChannelRefresh, turn.TurnClientTcpProtocol):
+    """TURN over TCP or TLS with calm refreshes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a connection is built of."""
+
+    gatherer: Callable[[list[RTCIceServer]], RTCIceGatherer]
+    sctp: type[RTCSctpTransport]
+    fixed: bool
+
+
+STOCK_PARTS = Parts(gatherer=RTCIceGatherer, sctp=RTCSctpTransport, fixed=False)
+FIXED_PARTS = Parts(gatherer=SteadyIceGatherer, sctp=QuickSctp, fixed=True)
+
+
+def installed_versions() -> tuple[str, str]:
+    """The versions of aiortc and aioice that are installed."""
+    return importlib.metadata.version("aiortc"), importlib.metadata.version("aioice")
+
+
+def parts(versions: tuple[str, str] | None = None) -> Parts:
+    """The parts to build connections of, for the installed versions (or those given)."""
+    aiortc_version, aioice_version = versions or installed_versions()
+    if (aiortc_version, aioice_version) != (AIORTC_VERSION, AIOICE_VERSION):
+        _log.warning(
+            "aiortc %s with aioice %s is installed, and the cures for their faults are for %s "
+            "with %s: links are slower and break more often",
+            aiortc_version,
+            aioice_version,
+            AIORTC_VERSION,
+            AIOICE_VERSION,
+        )
+        return STOCK_PARTS
+    # The one seam that is a module's name: aioice makes its TURN clients itself.
+    turn.TurnClientUdpProtocol = CalmTurnUdpProtocol  # type: ignore[misc]
+    turn.TurnClientTcpProtocol = CalmTurnTcpProtocol  # type: ignore[misc]
+    return FIXED_PARTS
+
+
+def keep_quiet() -> None:
+    """Keep the libraries' own logs to warnings: below it they hold SDP, with its passwords."""
+    for name in ("aiortc", "aioice"):
+        logging.getLogger(name).setLevel(logging.WARNING)

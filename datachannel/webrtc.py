@@ -1,0 +1,323 @@
+"""The aiortc engine: one data channel between two members, as a Link.
+
+A connection is put together from aiortc's transports (ICE, DTLS, SCTP) directly, without
+RTCPeerConnection: all that this would add is SDP, and no SDP exists anywhere in Covey. What the
+two ends must know of each other is a small `Description` (signals.py). Every attempt is a new
+connection with a new certificate, and is given its list of STUN and TURN servers explicitly.
+
+The channel is negotiated, number 0, ordered and reliable: nobody opens channels by message.
+
+aiortc has no flow control. So `send` never blocks, `drained` waits for the local queue, and what
+is received and not taken is bounded: who overruns it violates the session's credits and is cut
+off. Every way in which a connection can end makes the link closed, once.
+
+Not here: who may connect and when (mesh.py), proving who it is (handshake.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from aiortc import (
+    RTCCertificate,
+    RTCDataChannel,
+    RTCDataChannelParameters,
+    RTCDtlsFingerprint,
+    RTCDtlsParameters,
+    RTCDtlsTransport,
+    RTCIceCandidate,
+    RTCIceParameters,
+    RTCIceServer,
+    RTCIceTransport,
+    RTCSctpCapabilities,
+)
+from aiortc.exceptions import InvalidStateError
+
+from datachannel import aiortc_fixes
+from datachannel.aiortc_fixes_receive import MESSAGE_BYTES_MAX, STREAM_ID
+from datachannel.link import LinkClosed, Unavailable
+from datachannel.signals import CANDIDATES_MAX, Candidate, CandidateKind, Description
+from signaling.messages import IceServer, MemberId
+
+BUFFERED_BYTES_LOW = 256 * 1024  # enough to keep SCTP busy, little enough to stay responsive
+RECEIVED_BYTES_MAX = 16 * 1024 * 1024  # twice the session's credits for eight streams
+RECEIVED_FRAMES_MAX = 4096
+CLOSE_S_MAX = 3.0  # deleting a relay of a dead TURN server would take a minute
+_SCTP_PORT = 5000
+
+_log = logging.getLogger("covey.datachannel")
+
+
+class WebRtcLink:
+    """A Link over one data channel. Made by an attempt, usable once that is connected."""
+
+    engine = "aiortc"
+
+    def __init__(
+        self, remote: MemberId, channel: RTCDataChannel, close: Callable[[], asyncio.Future[None]]
+    ) -> None:
+        self.remote = remote
+        self._channel = channel
+        self._close = close
+        self._frames: deque[bytes] = deque()
+        self._frames_bytes = 0
+        self._lost = False
+        self._opened = asyncio.Event()  # or lost
+        self._low = asyncio.Event()
+        self._arrived = asyncio.Event()
+        channel.bufferedAmountLowThreshold = BUFFERED_BYTES_LOW
+        channel.on("open", self._opened.set)
+        channel.on("message", self._on_message)
+        channel.on("bufferedamountlow", self._low.set)
+        channel.on("close", self.lose)
+        # Without it, an exception in a handler would end the connection.
+        channel.on("error", self._on_error)
+        if channel.readyState == "open":
+            self._opened.set()
+
+    @property
+    def closed(self) -> bool:
+        return self._lost
+
+    @property
+    def rtt_s(self) -> float | None:
+        """The round trip that SCTP measured, when it did."""
+        rtt_s: float | None = self._channel.transport._srtt
+        return rtt_s
+
+    def send(self, frame: bytes) -> None:
+        """Queue one frame; never blocks. Raises LinkClosed."""
+        if not 0 < len(frame) <= MESSAGE_BYTES_MAX:
+            raise ValueError(f"a frame has 1 to {MESSAGE_BYTES_MAX} bytes, not {len(frame)}")
+        if self._lost:
+            raise LinkClosed("the link is closed")
+        try:
+            self._channel.send(frame)
+        except InvalidStateError:
+            self.lose()
+            raise LinkClosed("the link is closed") from None
+
+    async def drained(self) -> None:
+        """Return when little is queued here. Raises LinkClosed."""
+        # The event fires on the crossing only. Between the look at the amount and the wait
+        # nothing else runs, so a crossing cannot be missed, and being above the threshold
+        # means that one is to come.
+        while not self._lost and self._channel.bufferedAmount > BUFFERED_BYTES_LOW:
+            self._low.clear()
+            await self._low.wait()
+        if self._lost:
+            raise LinkClosed("the link is closed")
+
+    async def receive(self) -> bytes:
+        """The next frame. What arrived before the link broke is still handed out."""
+        while not self._frames:
+            if self._lost:
+                raise LinkClosed("the link is closed")
+            self._arrived.clear()
+            await self._arrived.wait()
+        frame = self._frames.popleft()
+        self._frames_bytes -= len(frame)
+        return frame
+
+    async def close(self) -> None:
+        """Close for good; the other end notices at once. May be called many times."""
+        self._frames.clear()
+        self._frames_bytes = 0
+        self.lose()
+        await self._close()
+
+    async def opened(self) -> bool:
+        """Wait until the channel is open, or lost; says whether it is open."""
+        await self._opened.wait()
+        return not self._lost
+
+    def lose(self) -> None:
+        """The connection is gone, for whatever reason: everybody who waits is told."""
+        self._lost = True
+        for event in (self._opened, self._low, self._arrived):
+            event.set()
+
+    def _on_message(self, frame: bytes | str) -> None:
+        if self._lost:
+            return
+        if not isinstance(frame, bytes) or len(frame) > MESSAGE_BYTES_MAX:
+            _log.warning("a friend sent what is no frame, its link is closed")
+            self.lose()
+            return
+        self._frames.append(frame)
+        self._frames_bytes += len(frame)
+        if self._frames_bytes > RECEIVED_BYTES_MAX or len(self._frames) > RECEIVED_FRAMES_MAX:
+            _log.warning("a friend sent more than it may, its link is closed")
+            self._frames.clear()
+            self._frames_bytes = 0
+            self.lose()
+        self._arrived.set()
+
+    def _on_error(self, error: Exception) -> None:
+        _log.error("a handler of a data channel failed", exc_info=error)
+
+
+class AiortcAttempt:
+    """One try to connect to one member."""
+
+    def __init__(
+        self,
+        remote: MemberId,
+        *,
+        offerer: bool,
+        ice_servers: Sequence[IceServer],
+        parts: aiortc_fixes.Parts,
+    ) -> None:
+        self._offerer = offerer
+        self._gatherer = parts.gatherer(list(map(_rtc_server, ice_servers)))
+        self._ice = RTCIceTransport(self._gatherer)
+        self._dtls = RTCDtlsTransport(self._ice, [RTCCertificate.generateCertificate()])
+        self._sctp = parts.sctp(self._dtls)
+        channel = RTCDataChannel(
+            self._sctp, RTCDataChannelParameters(label="covey", negotiated=True, id=STREAM_ID)
+        )
+        self._link = WebRtcLink(remote, channel, self.close)
+        self._dtls.on("statechange", self._watch)
+        self._ice.on("statechange", self._watch)
+        self._closing: asyncio.Task[None] | None = None
+
+    async def local_description(self) -> Description:
+        """Find our own addresses and say what the other end must know."""
+        await self._gatherer.gather()
+        parameters = self._gatherer.getLocalParameters()
+        candidates = _small_candidates(self._gatherer.getLocalCandidates())
+        return Description(
+            username=parameters.usernameFragment or "",
+            password=parameters.password or "",
+            fingerprint=_sha256_of(self._dtls.getLocalParameters().fingerprints),
+            setup="actpass" if self._offerer else "active",
+            candidates=candidates,
+        )
+
+    async def connect(self, remote: Description) -> WebRtcLink:
+        """Connect to the other end; raises Unavailable. After `local_description`, once.
+
+        It may take a minute to fail: the caller has a timer.
+        """
+        if (remote.setup == "actpass") == self._offerer:
+            raise Unavailable("the other end took the wrong part")
+        self._ice._connection.ice_controlling = self._offerer
+        self._dtls._set_role("client" if self._is_dtls_client(remote) else "server")
+        await self.add_candidates(remote.candidates, complete=remote.complete)
+        await self._ice.start(
+            RTCIceParameters(usernameFragment=remote.username, password=remote.password)
+        )
+        if self._ice.state != "completed":
+            raise Unavailable("no path to the other end was found")
+        await self._dtls.start(
+            RTCDtlsParameters(
+                fingerprints=[RTCDtlsFingerprint("sha-256", remote.fingerprint.hex(":").upper())]
+            )
+        )
+        if self._dtls.state != "connected":
+            raise Unavailable("the other end has another certificate, or vanished")
+        await self._sctp.start(RTCSctpCapabilities(maxMessageSize=MESSAGE_BYTES_MAX), _SCTP_PORT)
+        if not await self._link.opened():
+            raise Unavailable("the channel did not open")
+        return self._link
+
+    async def add_candidates(self, candidates: Sequence[Candidate], *, complete: bool) -> None:
+        """Take addresses of the other end, and the word that there are no more."""
+        for candidate in candidates:
+            await self._ice.addRemoteCandidate(_rtc_candidate(candidate))
+        if complete:
+            await self._ice.addRemoteCandidate(None)
+
+    def close(self) -> asyncio.Future[None]:
+        """Give the attempt up, or end the connection. May be called many times."""
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+        return asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        self._link.lose()
+        receiving = self._dtls._task
+        try:
+            async with asyncio.timeout(CLOSE_S_MAX):
+                await self._sctp.stop()
+                await self._dtls.stop()
+                await self._ice.stop()
+        except TimeoutError:
+            _log.info("a connection took long to close and was left behind")
+        if receiving is not None:
+            await asyncio.gather(receiving, return_exceptions=True)
+        self._dtls.remove_all_listeners()
+
+    def _is_dtls_client(self, remote: Description) -> bool:
+        # The answerer is active, as is custom; an answerer of another engine may be passive.
+        return remote.setup == "passive" if self._offerer else True
+
+    def _watch(self) -> None:
+        if self._dtls.state in ("closed", "failed") or self._ice.state in ("closed", "failed"):
+            self._link.lose()
+
+
+class AiortcEngine:
+    """Makes attempts with aiortc. `fixed` says whether its faults are cured."""
+
+    name = "aiortc"
+
+    def __init__(self, parts: aiortc_fixes.Parts | None = None) -> None:
+        aiortc_fixes.keep_quiet()
+        self._parts = parts or aiortc_fixes.parts()
+        self.fixed = self._parts.fixed
+
+    def attempt(
+        self, remote: MemberId, *, offerer: bool, ice_servers: Sequence[IceServer]
+    ) -> AiortcAttempt:
+        """A new try to connect. `close` it, or the link that it became."""
+        return AiortcAttempt(remote, offerer=offerer, ice_servers=ice_servers, parts=self._parts)
+
+
+def _rtc_server(server: IceServer) -> RTCIceServer:
+    return RTCIceServer(
+        urls=list(server.urls),
+        username=server.username or None,
+        credential=server.credential or None,
+    )
+
+
+def _small_candidates(gathered: Sequence[RTCIceCandidate]) -> tuple[Candidate, ...]:
+    found: list[Candidate] = []
+    for one in sorted(gathered, key=lambda one: -one.priority):
+        with contextlib.suppress(ValueError):  # an address that no peer could use
+            found.append(
+                Candidate(
+                    kind=cast("CandidateKind", one.type),
+                    address=str(ipaddress.ip_address(one.ip)),
+                    port=one.port,
+                    priority=one.priority,
+                    foundation=one.foundation,
+                )
+            )
+    relays = [one for one in found if one.kind == "relay"]
+    others = [one for one in found if one.kind != "relay"]
+    return tuple(others[: CANDIDATES_MAX - len(relays)] + relays)  # relays are never left out
+
+
+def _rtc_candidate(candidate: Candidate) -> RTCIceCandidate:
+    return RTCIceCandidate(
+        component=1,
+        foundation=candidate.foundation,
+        ip=candidate.address,
+        port=candidate.port,
+        priority=candidate.priority,
+        protocol="udp",
+        type=candidate.kind,
+    )
+
+
+def _sha256_of(fingerprints: Sequence[RTCDtlsFingerprint]) -> bytes:
+    value = next(one.value for one in fingerprints if one.algorithm == "sha-256")
+    return bytes.fromhex(value.replace(":", ""))
