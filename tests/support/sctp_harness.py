@@ -93,6 +93,7 @@ class Pipe:
         self.fate: Fate = arrives
         self.sent: list[Chunk] = []
         self.errors: list[BaseException] = []
+        self._count = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _register_data_receiver(self, receiver):
@@ -106,7 +107,9 @@ class Pipe:
         self.sent += chunks
         loop = asyncio.get_running_loop()
         for delay in self.fate(data, chunks):
-            loop.call_later(delay, self.peer.arrive, data)
+            # The loop does not keep the order of timers for the same moment.
+            self._count += 1
+            loop.call_later(delay + self._count * 1e-9, self.peer.arrive, data)
 
     def arrive(self, data: bytes) -> None:
         task = asyncio.get_running_loop().create_task(self._deliver(data))
@@ -144,12 +147,12 @@ class Two:
         await self.until(lambda: self.left.state == self.right.state == "connected")
         return self
 
-    async def __aexit__(self, *_) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for transport in (self.left, self.right):
             await transport.stop()
         await asyncio.sleep(1)
 
     async def until(self, true: Callable[[], bool], timeout_s: float = 60.0) -> None:
         async with asyncio.timeout(timeout_s):
-            while not true():
+            while not true():  # noqa: ASYNC110 - time is virtual
                 await asyncio.sleep(0.005)
