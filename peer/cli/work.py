@@ -88,7 +88,9 @@ def backup(wishes: Wishes, wait: bool) -> None:
                 outcome = await _followed(wishes, service.backup())
                 if outcome.ok or not wait:
                     return outcome
-                output.warn(f"{output.shown(outcome.message)} Trying again in {pause_s:.0f} s.")
+                if not wishes.json:
+                    said = output.shown(outcome.message)
+                    output.warn(f"{said} Trying again in {pause_s:.0f} s.")
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, RETRY_LAST_S)
 
