@@ -1,0 +1,80 @@
+"""What the mesh needs of others: an engine that connects, and a way to send signals.
+
+These are interfaces only. `webrtc.AiortcEngine` is an engine and `rendezvous.Rendezvous` is a
+signal port; tests have others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from datachannel.credentials import MemberCard
+from datachannel.link import Link
+from datachannel.signals import Candidate, Description
+from signaling.messages import IceServer, MemberId
+
+
+class KnownMember(Protocol):
+    """What the mesh must know of a member: its verified card, and whether it is there."""
+
+    @property
+    def card(self) -> MemberCard: ...
+    @property
+    def online(self) -> bool: ...
+
+
+class SignalPort(Protocol):
+    """The way to the other members through the server. Rendezvous is one."""
+
+    on_signal: Callable[[MemberId, bytes], None]
+
+    @property
+    def ice_servers(self) -> Sequence[IceServer]: ...
+    def members(self) -> Mapping[MemberId, KnownMember]:
+        """The other members whose cards verified."""
+
+    async def send_signal(self, to: MemberId, blob: bytes) -> None:
+        """Hand a sealed signal to the server. Raises Unavailable when there is no way."""
+
+
+class EngineLink(Link, Protocol):
+    """A Link that knows its round trip."""
+
+    @property
+    def rtt_s(self) -> float | None: ...
+
+
+class Attempt(Protocol):
+    """One try to connect, of one engine."""
+
+    async def local_description(self) -> Description: ...
+    async def connect(self, remote: Description) -> EngineLink:
+        """Raises Unavailable. The caller has a timer."""
+
+    async def add_candidates(self, candidates: Sequence[Candidate], *, complete: bool) -> None: ...
+    async def close(self) -> None:
+        """Give up, or end the link that came of it. May be called many times."""
+
+
+class Engine(Protocol):
+    """What makes connections."""
+
+    @property
+    def name(self) -> str: ...
+    def attempt(
+        self, remote: MemberId, *, offerer: bool, ice_servers: Sequence[IceServer]
+    ) -> Attempt: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LinkInfo:
+    """One line of `covey status`."""
+
+    member: MemberId
+    engine: str
+    state: str  # "connecting" or "open"
+    bytes_sent: int
+    bytes_received: int
+    rtt_s: float | None
