@@ -1,0 +1,201 @@
+"""What two members say to each other: requests and answers, and their bounds.
+
+A *stream* carries one request. The one who opens it sends the request, then maybe data, and
+finishes; the other answers with messages and data, and finishes. `->` is the opener's side:
+
+    -> Put(name, header, length)   <- Continue(offset)  -> payload[offset:]    <- Stored
+    -> Get(name, first, count)     <- Found(header, length, proof)  <- those blocks of the payload
+    -> Delete(names)               <- Deleted(count)
+    -> List(after, limit)          <- Listing(items, more)
+    -> RootPut(length)             -> the record        <- Stored
+    -> RootGet()                   <- Found(b"", length, ())         <- the record
+    -> SpaceQuery()                <- Space(offer, used, free for you)
+
+Instead of any answer: Refused(code, text). Everything is about the shares of the member at the
+other end, as the link has authenticated it: nobody can name another owner. All requests may be
+repeated. `length` of a share counts its payload without the header.
+
+MessagePack, tagged by the first array element; version 1 is agreed in the handshake.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from datachannel.errors import ProtocolError
+
+NAME_BYTES = 32
+BLOCK_BYTES = 64 * 1024
+"""The unit of resuming and of proofs; a share's payload is a sequence of such blocks."""
+HEADER_BYTES_MAX = 256
+SHARE_BYTES_MAX = 96 << 20
+"""Above any payload: a pack has at most 80 MiB, and with k = 1 a share is as long."""
+ROOT_BYTES_MAX = 1 << 20
+DELETE_NAMES_MAX = 512
+LIST_ITEMS_MAX = 256
+"""Some 40 KB, so that a page fits one frame."""
+PROOF_HASHES_MAX = 64
+"""Two paths through a tree of 2^32 leaves; 1,536 leaves are the most there are."""
+MESSAGE_BYTES_MAX = 60 * 1024
+TEXT_CHARS_MAX = 300
+INT_MAX = 2**63 - 1
+
+_T = TypeVar("_T")
+
+REFUSAL_CODES = (
+    "not_found",
+    "full",
+    "too_large",
+    "bad_share",
+    "stale",
+    "busy",
+    "bad_request",
+    "internal",
+)
+
+Name = Annotated[bytes, msgspec.Meta(min_length=NAME_BYTES, max_length=NAME_BYTES)]
+After = Annotated[bytes, msgspec.Meta(max_length=NAME_BYTES)]
+Header = Annotated[bytes, msgspec.Meta(max_length=HEADER_BYTES_MAX)]
+Bytes = Annotated[int, msgspec.Meta(ge=0, le=INT_MAX)]
+ShareLength = Annotated[int, msgspec.Meta(ge=0, le=SHARE_BYTES_MAX)]
+RootLength = Annotated[int, msgspec.Meta(ge=1, le=ROOT_BYTES_MAX)]
+Blocks = Annotated[int, msgspec.Meta(ge=0, le=SHARE_BYTES_MAX // BLOCK_BYTES)]
+Text = Annotated[str, msgspec.Meta(max_length=TEXT_CHARS_MAX)]
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
+    pass
+
+
+class Put(_Message, frozen=True, tag="put"):
+    """Keep this share for me."""
+
+    name: Name
+    header: Header
+    length: ShareLength
+
+
+class Get(_Message, frozen=True, tag="get"):
+    """Give me blocks of this share; a `block_count` of 0 means up to the end."""
+
+    name: Name
+    first_block: Blocks = 0
+    block_count: Blocks = 0
+
+
+class Delete(_Message, frozen=True, tag="delete"):
+    """I need these shares no more."""
+
+    names: Annotated[tuple[Name, ...], msgspec.Meta(max_length=DELETE_NAMES_MAX)]
+
+
+class List(_Message, frozen=True, tag="list"):
+    """Which shares of mine do you have, by name, after this one?"""
+
+    after: After = b""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=LIST_ITEMS_MAX)] = LIST_ITEMS_MAX
+
+
+class RootPut(_Message, frozen=True, tag="root_put"):
+    """Keep this root record for me, in the place of an older one."""
+
+    length: RootLength
+
+
+class RootGet(_Message, frozen=True, tag="root_get"):
+    """Give me the newest root record of mine."""
+
+
+class SpaceQuery(_Message, frozen=True, tag="space_query"):
+    """How much would you take from me?"""
+
+
+class Continue(_Message, frozen=True, tag="continue"):
+    """Send the payload from here; what is before it lies here already."""
+
+    offset: ShareLength
+
+
+class Stored(_Message, frozen=True, tag="stored"):
+    """It is on disk, synced."""
+
+
+class Found(_Message, frozen=True, tag="found"):
+    """Data follows. `length` is the whole payload's, whatever range was asked for."""
+
+    header: Header
+    length: ShareLength
+    proof: Annotated[tuple[Name, ...], msgspec.Meta(max_length=PROOF_HASHES_MAX)] = ()
+
+
+class Deleted(_Message, frozen=True, tag="deleted"):
+    """So many of them were here."""
+
+    count: Annotated[int, msgspec.Meta(ge=0, le=DELETE_NAMES_MAX)]
+
+
+class Item(_Message, frozen=True):
+    """One share in a listing; `stored_length` is its payload's."""
+
+    name: Name
+    header: Header
+    stored_length: ShareLength
+
+
+class Listing(_Message, frozen=True, tag="listing"):
+    """A page of names, ascending; `more` says that others come after the last one."""
+
+    items: Annotated[tuple[Item, ...], msgspec.Meta(max_length=LIST_ITEMS_MAX)]
+    more: bool
+
+
+class Space(_Message, frozen=True, tag="space"):
+    """What this member gives to the group, what of it is taken, what you could still take."""
+
+    offer_bytes: Bytes
+    used_bytes: Bytes
+    free_for_you_bytes: Bytes
+
+
+class Refused(_Message, frozen=True, tag="refused"):
+    """No, and why."""
+
+    code: Annotated[str, msgspec.Meta(max_length=16)]
+    text: Text = ""
+
+
+Request = Put | Get | Delete | List | RootPut | RootGet | SpaceQuery
+Answer = Continue | Stored | Found | Deleted | Listing | Space | Refused
+Message = Request | Answer
+
+_encoder = msgspec.msgpack.Encoder()
+_request_decoder: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_answer_decoder: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+
+
+def encode_message(message: Message) -> bytes:
+    """A request or an answer as bytes, at most MESSAGE_BYTES_MAX of them."""
+    data = _encoder.encode(message)
+    assert len(data) <= MESSAGE_BYTES_MAX
+    return data
+
+
+def decode_request(data: bytes) -> Request:
+    """The inverse of `encode_message` for requests. Raises ProtocolError."""
+    return _decode(_request_decoder, data)
+
+
+def decode_answer(data: bytes) -> Answer:
+    """The inverse of `encode_message` for answers. Raises ProtocolError."""
+    return _decode(_answer_decoder, data)
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:
+    if len(data) > MESSAGE_BYTES_MAX:
+        raise ProtocolError(f"a message of {len(data)} bytes")
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise ProtocolError(f"a message that is none: {error}") from error

@@ -1,0 +1,188 @@
+"""The requests of `messages.py` as calls over a session, and bounded reading for both sides.
+
+A caller gets `Refusal` when the other side says no, `RemoteError` when it breaks the protocol, and
+`Unavailable` when the link goes. All calls may simply be made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from datachannel.errors import ProtocolError, Refusal
+from datachannel.link import PeerSession, Stream
+from datachannel.messages import (
+    BLOCK_BYTES,
+    DELETE_NAMES_MAX,
+    NAME_BYTES,
+    ROOT_BYTES_MAX,
+    Continue,
+    Delete,
+    Deleted,
+    Found,
+    Get,
+    Item,
+    List,
+    Listing,
+    Put,
+    Refused,
+    RootGet,
+    RootPut,
+    Space,
+    SpaceQuery,
+    Stored,
+)
+
+READ_BYTES = 60 * 1024
+"""What is read and sent at a time: one data frame."""
+LISTED_SHARES_MAX = 50_000_000
+"""An endless listing ends here; a member with more shares has a petabyte."""
+
+T = TypeVar("T")
+Read = Callable[[int, int], Awaitable[bytes]]
+"""(offset, size) -> that part of a payload."""
+
+
+async def put_share(
+    session: PeerSession,
+    name: bytes,
+    header: bytes,
+    length: int,
+    read: Read,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Have the other side keep a share; goes on where an earlier attempt broke off.
+
+    Returns when it is durable there. `progress` hears of every so many bytes sent.
+    """
+    async with await session.open(Put(name, header, length)) as stream:
+        offset = (await expect(stream, Continue)).offset
+        if offset > length or (offset % BLOCK_BYTES and offset != length):
+            raise ProtocolError(f"it wants to continue at {offset} of {length}")
+        while offset < length:
+            data = await read(offset, min(READ_BYTES, length - offset))
+            await stream.send_data(data)
+            offset += len(data)
+            if progress is not None:
+                progress(len(data))
+        await stream.finish()
+        await expect(stream, Stored)
+
+
+async def get_share(
+    session: PeerSession, name: bytes, first_block: int = 0, block_count: int = 0
+) -> tuple[Found, AsyncIterator[bytes]]:
+    """A share's header and length, and its bytes (or those of some blocks), unverified.
+
+    The iterator gives exactly as many bytes as `Found` implies, or raises RemoteError.
+    """
+    stream = await session.open(Get(name, first_block, block_count))
+    try:
+        found = await expect(stream, Found)
+        start = first_block * BLOCK_BYTES
+        end = found.length if not block_count else start + block_count * BLOCK_BYTES
+        size = min(end, found.length) - start
+        if size < 0:
+            raise ProtocolError("it announces blocks that the share does not have")
+        await stream.finish()
+    except BaseException:
+        await stream.reset("bad_request")
+        raise
+    return found, _close_after(stream, size)
+
+
+async def _close_after(stream: Stream, size: int) -> AsyncIterator[bytes]:
+    async with stream:
+        async for data in receive_body(stream, size):
+            yield data
+
+
+async def delete_shares(session: PeerSession, names: Sequence[bytes]) -> int:
+    """Have the other side delete shares; how many of them it had."""
+    count = 0
+    for start in range(0, len(names), DELETE_NAMES_MAX):
+        part = tuple(names[start : start + DELETE_NAMES_MAX])
+        async with await session.open(Delete(part)) as stream:
+            await stream.finish()
+            count += (await expect(stream, Deleted)).count
+    return count
+
+
+async def list_shares(session: PeerSession) -> AsyncIterator[Item]:
+    """All shares that the other side has of this member, by name, page by page."""
+    after, seen = b"", 0
+    while True:
+        async with await session.open(List(after)) as stream:
+            await stream.finish()
+            listing = await expect(stream, Listing)
+        for item in listing.items:
+            if item.name <= after or len(item.name) != NAME_BYTES:
+                raise ProtocolError("its listing is not in order")
+            after = item.name
+            yield item
+        seen += len(listing.items)
+        if not listing.more:
+            return
+        if not listing.items or seen > LISTED_SHARES_MAX:
+            raise ProtocolError("its listing has no end")
+
+
+async def put_root(session: PeerSession, record: bytes) -> None:
+    """Have the other side keep a root record. Refusal("stale"): it has a newer one."""
+    async with await session.open(RootPut(len(record))) as stream:
+        for start in range(0, len(record), READ_BYTES):
+            await stream.send_data(record[start : start + READ_BYTES])
+        await stream.finish()
+        await expect(stream, Stored)
+
+
+async def get_root(session: PeerSession) -> bytes | None:
+    """The root record that the other side keeps for this member, unverified; None without."""
+    async with await session.open(RootGet()) as stream:
+        await stream.finish()
+        try:
+            found = await expect(stream, Found)
+        except Refusal as refusal:
+            if refusal.code == "not_found":
+                return None
+            raise
+        if found.length > ROOT_BYTES_MAX:
+            raise ProtocolError(f"it announces a root record of {found.length} bytes")
+        return b"".join([data async for data in receive_body(stream, found.length)])
+
+
+async def query_space(session: PeerSession) -> Space:
+    """What the other side gives, and would take from this member."""
+    async with await session.open(SpaceQuery()) as stream:
+        await stream.finish()
+        return await expect(stream, Space)
+
+
+async def expect(stream: Stream, kind: type[T]) -> T:
+    """The next message, which must be of this kind. Raises Refusal, ProtocolError."""
+    message = await stream.receive()
+    if isinstance(message, Refused):
+        raise Refusal(message.code, message.text)
+    if not isinstance(message, kind):
+        raise ProtocolError(f"it sent {type(message).__name__} where {kind.__name__} was due")
+    return message
+
+
+async def receive_body(stream: Stream, length: int) -> AsyncIterator[bytes]:
+    """Exactly `length` bytes of data, as they come. Raises ProtocolError for more or fewer."""
+    left = length
+    while True:
+        data = await stream.receive()
+        if data is None:
+            if left:
+                raise ProtocolError(f"the data ends {left} bytes early")
+            return
+        if isinstance(data, Refused):
+            raise Refusal(data.code, data.text)
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise ProtocolError(f"it sent {type(data).__name__} in the middle of data")
+        left -= len(data)
+        if left < 0:
+            raise ProtocolError("there is more data than was announced")
+        yield bytes(data)
