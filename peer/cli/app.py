@@ -82,7 +82,7 @@ def main() -> None:
 
 def explain(error: BaseException) -> Problem:
     """What a person should read about `error`, and what they can do."""
-    from datachannel.link import Unavailable
+    from datachannel.errors import Unavailable
     from datachannel.rendezvous import JoinRefused, Unreachable
 
     if isinstance(error, Problem):
