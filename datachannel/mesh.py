@@ -32,8 +32,9 @@ from typing import Any, ParamSpec
 from datachannel import signals
 from datachannel.credentials import Credentials
 from datachannel.engine import Attempt, Engine, EngineLink, LinkInfo, SignalPort
+from datachannel.errors import LinkClosed, RemoteError, Unavailable
 from datachannel.handshake import NONCE_BYTES, Handshake, HandshakeRefused, Role
-from datachannel.link import Handler, LinkClosed, PeerSession, RemoteError, Unavailable
+from datachannel.link import Handler, PeerSession
 from datachannel.signals import AttemptId, Description, Signal, SignalBox
 from signaling.messages import IceServer, MemberId
 

@@ -41,7 +41,7 @@ from aiortc.exceptions import InvalidStateError
 
 from datachannel import aiortc_fixes
 from datachannel.aiortc_fixes_receive import MESSAGE_BYTES_MAX, STREAM_ID
-from datachannel.link import LinkClosed, Unavailable
+from datachannel.errors import LinkClosed, Unavailable
 from datachannel.signals import CANDIDATES_MAX, Candidate, CandidateKind, Description
 from signaling.messages import IceServer, MemberId
 

@@ -58,6 +58,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._virtual.now
 
 
+async def _cancel_the_rest() -> None:
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+
+
 def run_virtual(main: Coroutine[Any, Any, T]) -> T:
     """`asyncio.run` in virtual time. An exception that no task retrieved fails the run."""
     loop = VirtualLoop()
@@ -65,10 +72,8 @@ def run_virtual(main: Coroutine[Any, Any, T]) -> T:
     loop.set_exception_handler(lambda _, context: unhandled.append(context))
     try:
         result = loop.run_until_complete(main)
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
     finally:
+        loop.run_until_complete(_cancel_the_rest())
         loop.close()
     assert not unhandled, unhandled
     return result
