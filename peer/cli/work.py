@@ -13,9 +13,7 @@ from peer.cli import output, progress, running
 from peer.cli.running import Verb, Wishes, pass_wishes
 from peer.service import Event, Problem, Service
 
-# `backup --wait` tries again at growing distances, since friends come home when they do.
-RETRY_FIRST_S = 5.0
-RETRY_LAST_S = 60.0
+BUSY_RETRY_S = 1.0  # `backup --wait` looks again so often whether other work has ended
 
 _MarkCall = Callable[[Sequence[str]], Awaitable[list[str]]]
 _Events = AsyncIterator[Event]
@@ -76,23 +74,20 @@ def _tell_marks(wishes: Wishes, paths: list[str]) -> None:
 
 
 @click.command(cls=Verb)
-@click.option("--wait", is_flag=True, help="Try until the snapshot is safe, as friends come.")
+@click.option("--wait", is_flag=True, help="If Covey is busy with other work, wait for its end.")
 @pass_wishes
 def backup(wishes: Wishes, wait: bool) -> None:
     """Back up now; succeeds when the snapshot is complete and safe."""
 
     async def work() -> progress.Outcome:
-        pause_s = RETRY_FIRST_S
         async with running.reach(wishes) as service:
             while True:
-                outcome = await _followed(wishes, service.backup())
-                if outcome.ok or not wait:
-                    return outcome
-                if not wishes.json:
-                    said = output.shown(outcome.message)
-                    output.warn(f"{said} Trying again in {pause_s:.0f} s.")
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, RETRY_LAST_S)
+                try:
+                    return await _followed(wishes, service.backup())
+                except Problem as problem:
+                    if not wait or problem.code != "busy":
+                        raise
+                await asyncio.sleep(BUSY_RETRY_S)
 
     _conclude(wishes, running.run(work()))
 

@@ -296,20 +296,25 @@ def test_json_of_long_work_is_one_object_with_the_notes(member: Terminal):
     assert asked == ("restore", ("latest", "/tmp/x", [os.path.abspath("a")], "never"))
 
 
-def test_backup_wait_tries_until_it_is_safe(member: Terminal, monkeypatch: pytest.MonkeyPatch):
+def test_backup_wait_lets_other_work_end_first(member: Terminal, monkeypatch: pytest.MonkeyPatch):
     from peer.cli import work
 
-    monkeypatch.setattr(work, "RETRY_FIRST_S", 0.01)
+    monkeypatch.setattr(work, "BUSY_RETRY_S", 0.01)
     fake = member.entry.service
-    safe = fake.events
-    fake.events = [service.done(ok=False, message="Too few friends.")]
-    timer = threading.Timer(0.1, setattr, (fake, "events", safe))
+    fake.problem = Problem("Covey is busy restoring.", code="busy")
+    assert member("backup").exit_code == 1
+    timer = threading.Timer(0.1, setattr, (fake, "problem", None))
     timer.start()
     result = member("backup", "--wait")
     timer.join()
     assert result.exit_code == 0, result.output
-    assert "Too few friends. Trying again" in result.stderr
-    assert len(fake.calls) > 1
+
+
+def test_backup_wait_does_not_wait_for_friends_who_are_not_there(member: Terminal):
+    member.entry.service.events = [service.done(ok=False, message="Too few friends.")]
+    result = member("backup", "--wait")
+    assert result.exit_code == 1
+    assert "Too few friends." in result.stderr
 
 
 def test_check_tells_the_outcome(member: Terminal):

@@ -1,0 +1,5 @@
+"""`python -m peer` is `covey`."""
+
+from peer.cli import main
+
+main()

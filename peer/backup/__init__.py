@@ -1,0 +1,10 @@
+"""A night: scan -> chunk -> seal -> pack -> erasure -> place -> ship -> record.
+
+messages  what the agent, the engine and its workers say to each other
+scan      walk the marks, put the tree together            (engine)
+worker    read files, cut, seal, pack                      (worker processes)
+packer    packs and their spool files                      (engine and workers)
+run       one night's byte work, from marks to packs       (engine)
+ship      shares from the spool to friends                 (agent)
+night     the whole night, from survey to root record      (agent)
+"""

@@ -1,0 +1,63 @@
+"""Before a night: which friends can be reached, and how much would each of them take?"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from datachannel.errors import Refusal, RemoteError, Unavailable
+from datachannel.requests import query_space
+from peer.member import Member
+from peer.service import Problem
+from peer.upkeep.placement import Candidate
+from signaling.messages import MemberId
+
+log = logging.getLogger("covey.night")
+
+SURVEY_TIMEOUT_S = 25.0
+"""A friend who does not answer by then gets nothing tonight."""
+
+
+async def survey(member: Member) -> list[Candidate]:
+    """Who could take shares now. Raises Problem when nobody can."""
+    friends = member.friends.members()
+    online = sorted(f.member for f in friends.values() if f.online)
+    fills = await member.run_blocking(member.catalog.shares_per_holder)
+    spaces = await asyncio.gather(*(_space_at(member, friend) for friend in online))
+    candidates = [
+        Candidate(friend, free, fills.get(friend, 0))
+        for friend, free in zip(online, spaces, strict=True)
+        if free is not None and free > 0
+    ]
+    if candidates:
+        return candidates
+    if not friends:
+        raise Problem(
+            "There is nobody else in the group yet.",
+            "Ask a friend to join it: same group name, same password.",
+        )
+    if not online:
+        raise Problem(
+            f"None of your {len(friends)} friends is online.",
+            "Try again when one of them has switched the computer on.",
+        )
+    if all(free is None for free in spaces):
+        raise Problem(
+            f"{len(online)} friends are online, but none can be reached from here.",
+            "Check this computer's network and firewall, then try again.",
+        )
+    raise Problem(
+        "None of the friends who are online has room for you.",
+        "Ask them to give more space.",
+    )
+
+
+async def _space_at(member: Member, friend: MemberId) -> int | None:
+    """Bytes that this friend would take; None when it cannot be reached."""
+    try:
+        async with asyncio.timeout(SURVEY_TIMEOUT_S):
+            session = await member.friends.session(friend)
+            return (await query_space(session)).free_for_you_bytes
+    except (Unavailable, Refusal, RemoteError, TimeoutError) as error:
+        log.info("%s cannot be reached: %s", friend.hex()[:8], error)
+        return None

@@ -1,0 +1,167 @@
+"""Answers friends' requests from the store.
+
+The owner is the member at the other end of the authenticated link, always: there is no way to name
+another. Everything that touches the disk runs in threads, in pieces large enough that a share
+needs few of them; nothing is acknowledged before the store has synced it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import assert_never
+
+from datachannel.link import Stream
+from datachannel.messages import (
+    LIST_ITEMS_MAX,
+    Continue,
+    Delete,
+    Deleted,
+    Found,
+    Get,
+    Item,
+    List,
+    Listing,
+    Put,
+    Refused,
+    Request,
+    RootGet,
+    RootPut,
+    Space,
+    SpaceQuery,
+    Stored,
+)
+from datachannel.requests import receive_body
+from peer.holding.store import (
+    BadShare,
+    Busy,
+    HeldRange,
+    NoRoom,
+    ShareStore,
+    Stale,
+    read_range,
+)
+from peer.holding.store import Put as StorePut
+from peer.ports import RunBlocking
+from signaling.messages import MemberId
+
+log = logging.getLogger("covey.holding")
+
+WRITE_BYTES = 512 << 10
+"""Bytes collected before a thread is asked to hash and write them."""
+READ_BYTES = 1 << 20
+
+Refusals = {
+    NoRoom: ("full", "there is no room left for you"),
+    BadShare: ("bad_share", "these bytes are not that share"),
+    Busy: ("busy", "the same share is on its way already"),
+    Stale: ("stale", "a newer record is here"),
+}
+
+
+class HoldingHandler:
+    """A `datachannel.link.Handler`."""
+
+    def __init__(
+        self,
+        store: ShareStore,
+        *,
+        run_blocking: RunBlocking,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store, self._run_blocking, self._on_change = store, run_blocking, on_change
+
+    async def __call__(self, remote: MemberId, request: Request, stream: Stream) -> None:
+        """Answer one request and finish the stream."""
+        try:
+            await self._answer(remote, request, stream)
+        except tuple(Refusals) as error:
+            code, text = Refusals[type(error)]
+            await stream.send(Refused(code, str(error)[:300] or text))
+        except OSError as error:
+            log.error("a request could not be answered: %s", error.strerror)
+            await stream.send(Refused("internal", "the disk fails here"))
+        await stream.finish()
+
+    async def _answer(self, remote: MemberId, request: Request, stream: Stream) -> None:
+        call = self._run_blocking
+        match request:
+            case Put():
+                await self._put(remote, request, stream)
+            case Get():
+                await self._get(remote, request, stream)
+            case Delete(names):
+                count = await call(self._store.delete, remote, names)
+                await stream.send(Deleted(count))
+                self._on_change()
+            case List(after, limit):
+                page, more = await call(
+                    self._store.list_after, remote, after, min(limit, LIST_ITEMS_MAX)
+                )
+                await stream.send(Listing(tuple(Item(n, size) for n, size in page), more))
+            case RootPut(length):
+                record = b"".join([data async for data in receive_body(stream, length)])
+                await call(self._store.put_root, remote, record)
+                await stream.send(Stored())
+                self._on_change()
+            case RootGet():
+                await self._get_root(remote, stream)
+            case SpaceQuery():
+                free = await call(self._store.free_bytes)
+                offer, used = self._store.limit_bytes, self._store.used_bytes
+                await stream.send(Space(offer, used, free))
+            case _:
+                assert_never(request)
+
+    async def _put(self, remote: MemberId, request: Put, stream: Stream) -> None:
+        call, store = self._run_blocking, self._store
+        put = await call(store.begin_put, remote, request.name, request.header, request.length)
+        try:
+            await stream.send(Continue(put.offset))
+            await self._receive(put, stream)
+            await call(store.finish_put, put)
+        except BaseException:
+            await call(store.abort, put)  # keeps what has come; does nothing to a finished put
+            raise
+        await stream.send(Stored())
+        self._on_change()
+
+    async def _receive(self, put: StorePut, stream: Stream) -> None:
+        waiting: list[bytes] = []
+        size = 0
+        async for data in receive_body(stream, put.length - put.offset):
+            waiting.append(data)
+            size += len(data)
+            if size >= WRITE_BYTES:
+                await self._run_blocking(self._store.append, put, b"".join(waiting))
+                waiting, size = [], 0
+        if waiting:
+            await self._run_blocking(self._store.append, put, b"".join(waiting))
+
+    async def _get(self, remote: MemberId, request: Get, stream: Stream) -> None:
+        held = await self._run_blocking(
+            self._store.find, remote, request.name, request.first_block, request.block_count
+        )
+        if held is None:
+            await stream.send(Refused("not_found", "there is no such share of yours here"))
+            return
+        await stream.send(Found(held.header, held.length, held.proof))
+        await self._send_range(held, stream)
+
+    async def _send_range(self, held: HeldRange, stream: Stream) -> None:
+        offset = 0
+        while offset < held.size:
+            size = min(READ_BYTES, held.size - offset)
+            data = await self._run_blocking(read_range, held, offset, size)
+            if len(data) != size:
+                raise OSError(5, "a held share is shorter than it was")
+            await stream.send_data(data)
+            offset += size
+
+    async def _get_root(self, remote: MemberId, stream: Stream) -> None:
+        record = await self._run_blocking(self._store.get_root, remote)
+        if record is None:
+            await stream.send(Refused("not_found", "there is no record of yours here"))
+            return
+        await stream.send(Found(b"", len(record)))
+        await stream.send_data(record)

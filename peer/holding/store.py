@@ -1,0 +1,429 @@
+"""Friends' shares on this disk: within the limit, durable before it is said so, resumable.
+
+A put is begun, appended to, and finished or aborted. Space for the whole share is reserved before
+its first byte, so the limit cannot be exceeded, not even for a moment. While bytes arrive they are
+hashed; only a share whose bytes have its name is synced, renamed into place and acknowledged. The
+beginning of a broken put stays for the next attempt.
+
+Deleted shares move to the trash for 14 observed days, so that malware on an owner's computer
+cannot wipe its backups tonight; when space is needed, the oldest trash goes first.
+
+Every method is synchronous and may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from chunking import merkle
+from chunking.formats import BLOCK_BYTES, SHARE_HEADER_BYTES, FormatError
+from chunking.root import read_root_envelope
+from chunking.share import ShareHasher, decode_header, payload_length
+from peer.holding.layout import Layout, list_folder
+from peer.holding.observed import ObservedTime
+from peer.state import sync_folder, write_atomic
+from signaling.messages import MemberId, member_id_of
+
+log = logging.getLogger("covey.holding")
+
+FREE_BYTES_MIN = 512 << 20
+"""What always stays free on the disk, whatever was offered."""
+PARTIAL_DAYS = 7
+TRASH_DAYS = 14
+HASH_BYTES = 1 << 20
+
+
+class NoRoom(Exception):
+    """The limit or the disk is full; everything that was there stays."""
+
+
+class BadShare(Exception):
+    """These bytes are not the share that they should be."""
+
+
+class Busy(Exception):
+    """The same share is being put at this moment."""
+
+
+class Stale(Exception):
+    """There is a newer root record here."""
+
+
+@dataclass(slots=True, eq=False)
+class Put:
+    """A put under way. `offset` is where the payload goes on; at the end there is nothing to do."""
+
+    owner: MemberId
+    name: bytes
+    length: int
+    offset: int
+    path: Path
+    fd: int
+    hasher: ShareHasher | None
+    reserved: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRange:
+    """Blocks of a share: the whole payload's length, the range's place in the file, its proof."""
+
+    path: Path
+    header: bytes
+    length: int
+    start: int
+    size: int
+    proof: tuple[bytes, ...]
+
+
+class ShareStore:
+    """All that this member keeps for others."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        limit_bytes: int,
+        wall_s: Callable[[], float],
+        monotonic_s: Callable[[], float],
+        free_bytes_min: int = FREE_BYTES_MIN,
+    ) -> None:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._layout = Layout(root)
+        self._free_bytes_min = free_bytes_min
+        self._lock = threading.RLock()
+        self._putting: set[tuple[bytes, bytes]] = set()
+        self._time = ObservedTime(self._layout.observed, wall_s=wall_s, monotonic_s=monotonic_s)
+        self.limit_bytes = limit_bytes
+        self._trash_bytes = _size_below(self._layout.trash)
+        self._used = self._trash_bytes + sum(map(_size_below, self._layout.owners()))
+        self.expire()
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of shares, beginnings, root records and trash, with what is reserved."""
+        return self._used
+
+    def free_bytes(self) -> int:
+        """How much could be taken now, trash given up."""
+        with self._lock:
+            of_limit = self.limit_bytes - self._used + self._trash_bytes
+            of_disk = self._disk_free() + self._trash_bytes
+            return max(0, min(of_limit, of_disk))
+
+    # --- putting ----------------------------------------------------------------------------
+
+    def begin_put(self, owner: MemberId, name: bytes, header: bytes, length: int) -> Put:
+        """Raises NoRoom, BadShare, Busy. A share that is here already has nothing left to send."""
+        self._check_header(owner, header, length)
+        with self._lock:
+            if (owner, name) in self._putting:
+                raise Busy
+            final = self._layout.share(owner, name)
+            if final.exists() or self._untrash(owner, name, final):
+                return Put(owner, name, length, length, final, -1, None, 0)
+            self._putting.add((owner, name))
+            try:
+                return self._open_partial(owner, name, header, length)
+            except BaseException:
+                self._putting.discard((owner, name))
+                raise
+
+    def append(self, put: Put, data: bytes) -> None:
+        """The next bytes of the payload. Raises NoRoom, BadShare; then call `abort`."""
+        assert put.hasher is not None
+        try:
+            put.hasher.update(data)
+            _write_all(put.fd, data)
+        except FormatError as error:
+            raise BadShare(str(error)) from error
+        except OSError as error:
+            raise _as_no_room(error) from error
+        put.offset += len(data)
+
+    def finish_put(self, put: Put) -> None:
+        """Make it durable; only when this returns may it be acknowledged.
+
+        Raises BadShare (the bytes are gone then) or NoRoom.
+        """
+        if put.hasher is None:
+            return
+        try:
+            name = put.hasher.finish()
+        except FormatError as error:
+            self._drop(put)
+            raise BadShare(str(error)) from error
+        if name != put.name:
+            self._drop(put)
+            raise BadShare("its bytes do not have its name")
+        try:
+            os.fsync(put.fd)
+            final = self._layout.share(put.owner, put.name)
+            _make_folder(final.parent)
+            os.rename(put.path, final)
+            sync_folder(final.parent)
+        except OSError as error:
+            self.abort(put)
+            raise _as_no_room(error) from error
+        os.close(put.fd)
+        self._release(put)
+
+    def abort(self, put: Put) -> None:
+        """Give up for now; what has arrived stays for the next attempt."""
+        if put.hasher is None:
+            return
+        kept = os.fstat(put.fd).st_size
+        os.close(put.fd)
+        with self._lock:
+            self._used -= SHARE_HEADER_BYTES + put.length - kept
+        self._release(put)
+
+    def _check_header(self, owner: MemberId, header: bytes, length: int) -> None:
+        try:
+            decoded = decode_header(header)
+            if decoded.owner != owner:
+                raise BadShare("its header names another owner")
+            if payload_length(decoded) != length:
+                raise BadShare("its length does not fit its header")
+        except FormatError as error:
+            raise BadShare(str(error)) from error
+
+    def _open_partial(self, owner: MemberId, name: bytes, header: bytes, length: int) -> Put:
+        path = self._layout.partial(owner, name, self._time.day)
+        before = self._layout.find_partial(owner, name)
+        have = before.stat().st_size if before is not None else 0
+        more = SHARE_HEADER_BYTES + length - have
+        self._make_room(more)
+        try:
+            _make_folder(path.parent)
+            if before is not None and before != path:
+                os.rename(before, path)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise _as_no_room(error) from error
+        self._used += more
+        put = Put(owner, name, length, 0, path, fd, ShareHasher(header), more)
+        try:
+            self._resume(put, header, have)
+        except OSError as error:
+            self.abort(put)
+            raise _as_no_room(error) from error
+        return put
+
+    def _resume(self, put: Put, header: bytes, have: int) -> None:
+        """Go on behind the whole blocks that are here, if they belong to the same header."""
+        assert put.hasher is not None
+        blocks = max(0, min(have - SHARE_HEADER_BYTES, put.length)) // BLOCK_BYTES
+        if os.pread(put.fd, SHARE_HEADER_BYTES, 0) != header:
+            blocks = 0
+        keep = SHARE_HEADER_BYTES + blocks * BLOCK_BYTES
+        os.ftruncate(put.fd, keep if blocks else 0)
+        if not blocks:
+            _write_all(put.fd, header)
+        os.lseek(put.fd, SHARE_HEADER_BYTES, os.SEEK_SET)
+        left = blocks * BLOCK_BYTES
+        while left:
+            data = os.read(put.fd, min(HASH_BYTES, left))
+            if not data:
+                raise OSError(errno.EIO, "a file became shorter")
+            put.hasher.update(data)
+            left -= len(data)
+        put.offset = blocks * BLOCK_BYTES
+
+    def _drop(self, put: Put) -> None:
+        os.close(put.fd)
+        put.path.unlink(missing_ok=True)
+        with self._lock:
+            self._used -= SHARE_HEADER_BYTES + put.length
+        self._release(put)
+
+    def _release(self, put: Put) -> None:
+        put.hasher = None
+        with self._lock:
+            self._putting.discard((put.owner, put.name))
+
+    # --- reading, listing, deleting ---------------------------------------------------------
+
+    def find(self, owner: MemberId, name: bytes, first_block: int, count: int) -> HeldRange | None:
+        """Blocks of a share (all from `first_block` when `count` is 0); None without the share.
+
+        Raises BadShare for blocks that it does not have.
+        """
+        path = self._layout.share(owner, name)
+        if not path.exists():
+            trashed = self._layout.find_trashed(owner, name)
+            if trashed is None:
+                return None
+            path = trashed
+        with path.open("rb") as file:
+            header = file.read(SHARE_HEADER_BYTES)
+            length = os.fstat(file.fileno()).st_size - SHARE_HEADER_BYTES
+            total = merkle.leaf_count(length)
+            count = count or total - first_block
+            if first_block == 0 and count == total:
+                return HeldRange(path, header, length, SHARE_HEADER_BYTES, length, ())
+            if count <= 0 or first_block + count > total:
+                raise BadShare("the share does not have these blocks")
+            proof = merkle.range_proof(merkle.leaf_hashes(file.read()), first_block, count)
+        start = first_block * BLOCK_BYTES
+        size = min(count * BLOCK_BYTES, length - start)
+        return HeldRange(path, header, length, SHARE_HEADER_BYTES + start, size, tuple(proof))
+
+    def list_after(
+        self, owner: MemberId, after: bytes, limit: int
+    ) -> tuple[list[tuple[bytes, int]], bool]:
+        """A page of (name, payload length), ascending, and whether there are more."""
+        page: list[tuple[bytes, int]] = []
+        for name, size in self._layout.names_after(owner, after):
+            if len(page) == limit:
+                return page, True
+            page.append((name, size - SHARE_HEADER_BYTES))
+        return page, False
+
+    def delete(self, owner: MemberId, names: tuple[bytes, ...]) -> int:
+        """Move an owner's shares to the trash; how many were here."""
+        count = 0
+        for name in names:
+            with self._lock:
+                path = self._layout.share(owner, name)
+                if not path.exists():
+                    continue
+                trashed = self._layout.trashed(owner, name, self._time.day)
+                _make_folder(trashed.parent)
+                os.rename(path, trashed)
+                self._trash_bytes += trashed.stat().st_size
+                count += 1
+        return count
+
+    def _untrash(self, owner: MemberId, name: bytes, final: Path) -> bool:
+        trashed = self._layout.find_trashed(owner, name)
+        if trashed is None:
+            return False
+        _make_folder(final.parent)
+        os.rename(trashed, final)
+        sync_folder(final.parent)
+        self._trash_bytes -= final.stat().st_size
+        return True
+
+    # --- root records -----------------------------------------------------------------------
+
+    def put_root(self, owner: MemberId, record: bytes) -> None:
+        """Keep an owner's root record, durably. Raises Stale, BadShare, NoRoom."""
+        try:
+            identity_key, counter = read_root_envelope(record)
+        except FormatError as error:
+            raise BadShare(str(error)) from error
+        if member_id_of(identity_key) != owner:
+            raise BadShare("this root record is another member's")
+        with self._lock:
+            path = self._layout.root_record(owner)
+            before = self.get_root(owner)
+            if before == record:
+                return
+            if before is not None and read_root_envelope(before)[1] >= counter:
+                raise Stale
+            more = len(record) - len(before or b"")
+            self._make_room(more)
+            try:
+                _make_folder(path.parent)
+                write_atomic(path, record)
+            except OSError as error:
+                raise _as_no_room(error) from error
+            self._used += more
+
+    def get_root(self, owner: MemberId) -> bytes | None:
+        """An owner's root record, or None."""
+        try:
+            return self._layout.root_record(owner).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    # --- space ------------------------------------------------------------------------------
+
+    def expire(self) -> None:
+        """Drop trash and beginnings that have been here for long enough."""
+        with self._lock:
+            today = self._time.day
+            for day in self._layout.trash_days():
+                if today - day >= TRASH_DAYS:
+                    self._drop_trash(day)
+            for owner in self._layout.owners():
+                for path in list_folder(owner / "partial"):
+                    day_text = path.name.rpartition(".")[2]
+                    old = day_text.isdecimal() and today - int(day_text) >= PARTIAL_DAYS
+                    busy = any(path.name.startswith(n.hex()) for _, n in self._putting)
+                    if old and not busy:
+                        self._used -= path.stat().st_size
+                        path.unlink()
+
+    def _make_room(self, more: int) -> None:
+        """Raises NoRoom unless so many more bytes fit; gives up trash for it, oldest first."""
+        if more > self.free_bytes():
+            raise NoRoom("there is no room left")
+        for day in self._layout.trash_days():
+            if self._used + more <= self.limit_bytes and self._disk_free() >= more:
+                return
+            self._drop_trash(day)
+
+    def _drop_trash(self, day: int) -> None:
+        folder = self._layout.trash / str(day)
+        size = _size_below(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        left = _size_below(folder)
+        self._used -= size - left
+        self._trash_bytes -= size - left
+
+    def _disk_free(self) -> int:
+        return shutil.disk_usage(self._layout.root).free - self._free_bytes_min
+
+    def close(self) -> None:
+        """Nothing is open between calls; kept for symmetry with other stores."""
+
+
+def read_range(held: HeldRange, offset: int, size: int) -> bytes:
+    """A part of a held range; fewer bytes when the file was damaged meanwhile."""
+    with held.path.open("rb") as file:
+        return os.pread(file.fileno(), size, held.start + offset)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and its parents, durably."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for path in reversed(missing):
+        path.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(path.parent)
+
+
+def _size_below(folder: Path) -> int:
+    size = 0
+    stack = [str(folder)]
+    while stack:
+        with contextlib.suppress(FileNotFoundError), os.scandir(stack.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    stack.append(entry.path)
+                else:
+                    size += entry.stat(follow_symlinks=False).st_size
+    return size
+
+
+def _as_no_room(error: OSError) -> NoRoom:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        log.error("the disk of the held shares fails: %s", error.strerror)
+    return NoRoom(f"the disk says: {error.strerror}")

@@ -1,0 +1,319 @@
+"""The composition root: the real clock, entropy, disk, server and WebRTC, put together.
+
+The only file of `peer` that knows WebRTC, and one of the few that may touch the system's clock and
+entropy. Everything else is handed what it needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import secrets as system_secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from chunking.keys import MemberKeys, derive_group
+from datachannel.credentials import Credentials, MemberCard
+from datachannel.engine import LinkInfo
+from datachannel.link import PeerSession
+from datachannel.mesh import Mesh
+from datachannel.rendezvous import Friend, JoinRefused, Rendezvous, join_once
+from datachannel.webrtc import AiortcEngine
+from peer import __version__
+from peer.api import serve_api
+from peer.catalog import Catalog
+from peer.engine import EngineProcess
+from peer.holding.requests import HoldingHandler
+from peer.holding.store import ShareStore
+from peer.jobs import run_job
+from peer.member import Emit, Engine, Member
+from peer.node import Identity, Node, local_time
+from peer.restore.recover import recover_member
+from peer.service import Event, Problem, Service
+from peer.state import Config, Secrets, StateFolder
+from peer.words import master_of, words_of
+from signaling.messages import MemberId, member_id_of
+
+T = TypeVar("T")
+
+MASTER_BYTES = 32
+BYTE_WORKERS = max(1, min(4, os.cpu_count() or 1))
+DEFAULT_OFFER_BYTES = 10 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What joining gives the person."""
+
+    words: Sequence[str]
+    created: bool
+
+
+class GroupFriends:
+    """Implements `peer.ports.Friends` and `peer.node.Group` over the server and the mesh."""
+
+    def __init__(self, rendezvous: Rendezvous, mesh: Mesh) -> None:
+        self._rendezvous, self._mesh = rendezvous, mesh
+        self.problem = ""
+
+    def members(self) -> Mapping[MemberId, Friend]:
+        """See Friends."""
+        return self._rendezvous.members()
+
+    async def session(self, member: MemberId) -> PeerSession:
+        """See Friends."""
+        return await self._mesh.session(member)
+
+    @property
+    def connected(self) -> bool:
+        """See Group."""
+        return self._rendezvous.connected
+
+    def links(self) -> Sequence[LinkInfo]:
+        """See Group."""
+        return self._mesh.links()
+
+    async def ready(self, timeout_s: float) -> bool:
+        """See Group."""
+        with contextlib.suppress(TimeoutError, JoinRefused):
+            async with asyncio.timeout(timeout_s):
+                await self._rendezvous.joined()
+        return self._rendezvous.connected
+
+    async def run(self) -> None:
+        """Be in the group until cancelled, or until the server refuses us for good."""
+        try:
+            await self._rendezvous.run()
+        except JoinRefused as refused:
+            self.problem = f"The server does not let this computer in: {refused.text}"
+
+
+async def run_blocking(function: Callable[..., T], /, *args: Any) -> T:  # noqa: ANN401
+    """`peer.ports.RunBlocking` by the default threads.
+
+    A cancelled call still waits for its function: what it works on (an open file, a put) must not
+    be taken away from under it.
+    """
+    task = asyncio.create_task(asyncio.to_thread(function, *args))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+def random_bytes(size: int) -> bytes:
+    """`peer.ports.RandomBytes` from the operating system."""
+    return os.urandom(size)  # noqa: TID251 - the composition root hands it out
+
+
+def wall_s() -> float:
+    """Seconds since 1970, as this computer believes."""
+    return time.time()  # noqa: TID251 - the composition root hands it out
+
+
+async def start_engine(message: Any) -> Engine:  # noqa: ANN401 - a StartBackup or StartRestore
+    """Engines are processes here."""
+    return await EngineProcess.start(message)
+
+
+def _credentials(secrets: Secrets) -> Credentials:
+    keys = MemberKeys.from_master(secrets.master)
+    return Credentials(
+        name_id=secrets.name_id,
+        group_seed=secrets.group_seed,
+        box_key=secrets.box_key,
+        identity_seed=keys.identity_seed,
+    )
+
+
+def _card(credentials: Credentials, name: str, offer_bytes: int) -> MemberCard:
+    return MemberCard(
+        identity_key=credentials.identity_public_key,
+        name=name,
+        offer_bytes=offer_bytes,
+        version=__version__,
+    )
+
+
+@dataclass(slots=True)
+class Assembly:
+    """A member at work."""
+
+    node: Node
+    member: Member
+    group: GroupFriends
+
+
+@contextlib.asynccontextmanager
+async def assemble(state: StateFolder, config: Config, secrets: Secrets) -> AsyncIterator[Assembly]:
+    """A member at work while the context lasts. The caller holds the state folder's lock."""
+    credentials = _credentials(secrets)
+    keys = MemberKeys.from_master(secrets.master)
+    store = await run_blocking(
+        lambda: ShareStore(
+            state.held,
+            limit_bytes=config.offer_bytes,
+            wall_s=wall_s,
+            monotonic_s=time.monotonic,  # noqa: TID251 - used in threads, which have no loop
+        )
+    )
+    rendezvous = Rendezvous(
+        url=config.server,
+        credentials=credentials,
+        card=_card(credentials, config.member_name, config.offer_bytes),
+        create=True,  # a server that lost its memory learns the group anew from its members
+        random_bytes=random_bytes,
+        jitter=random.Random(system_secrets.randbits(64)),
+    )
+    mesh = Mesh(
+        credentials=credentials,
+        rendezvous=rendezvous,
+        handler=HoldingHandler(store, run_blocking=run_blocking),
+        random_bytes=random_bytes,
+        wall_clock=wall_s,
+        engine=AiortcEngine(),
+    )
+    friends = GroupFriends(rendezvous, mesh)
+    catalog = await run_blocking(Catalog, state.catalog)
+    member = Member(
+        home=state.home,
+        master=secrets.master,
+        keys=keys,
+        member=member_id_of(keys.identity_public_key),
+        name=config.member_name,
+        offer_bytes=config.offer_bytes,
+        catalog=catalog,
+        catalog_path=state.catalog,
+        spool=state.spool,
+        root_file=state.root_file,
+        friends=friends,
+        run_blocking=run_blocking,
+        wall_clock=time.time_ns,
+        random_bytes=random_bytes,
+        start_engine=start_engine,
+        workers=BYTE_WORKERS,
+    )
+    identity = Identity(config.group, config.server, config.member_name)
+    node = Node(member, friends, store, identity, local_time)
+    tasks = [asyncio.create_task(friends.run()), asyncio.create_task(mesh.run())]
+    try:
+        yield Assembly(node, member, friends)
+    finally:
+        await mesh.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        catalog.close()
+        store.close()
+
+
+@contextlib.asynccontextmanager
+async def open_service(state: StateFolder) -> AsyncIterator[Service]:
+    """This member in this process, for one command. Raises AlreadyRunning, NotJoined."""
+    with state.lock():
+        async with assemble(state, state.config(), state.secrets()) as assembly:
+            yield assembly.node
+
+
+async def run_agent(state: StateFolder) -> None:
+    """This member in the foreground, until cancelled. Raises AlreadyRunning, NotJoined, Problem."""
+    with state.lock():
+        async with (
+            assemble(state, state.config(), state.secrets()) as assembly,
+            serve_api(assembly.node, state.api_file, random_bytes=random_bytes),
+        ):
+            await asyncio.Event().wait()
+
+
+async def join(
+    state: StateFolder,
+    *,
+    group: str,
+    password: str,
+    space: int,
+    name: str,
+    server: str,
+    create: bool,
+) -> Joined:
+    """Make a new member in an empty state folder. Raises JoinRefused, Unreachable, StateError."""
+    master = random_bytes(MASTER_BYTES)
+    secrets = await _derive(group, password, master)
+    credentials = _credentials(secrets)
+    outcome = await join_once(server, credentials, _card(credentials, name, space), create=create)
+    config = Config(
+        group=group.strip(),
+        server=server,
+        member_name=name,
+        offer_bytes=space,
+        created_ns=time.time_ns(),
+    )
+    await run_blocking(state.create, config, secrets)
+    return Joined(words_of(master), outcome.created)
+
+
+async def _derive(group: str, password: str, master: bytes) -> Secrets:
+    try:
+        derived = await run_blocking(derive_group, group, password)
+    except ValueError as error:
+        raise Problem(f"{str(error).capitalize()}.") from error
+    return Secrets(
+        master=master,
+        group_seed=derived.signing_seed,
+        box_key=derived.box_key,
+        name_id=derived.name_id,
+    )
+
+
+async def recover(
+    state: StateFolder,
+    *,
+    group: str,
+    words: Sequence[str],
+    password: str,
+    server: str,
+    name: str,
+    space: int,
+) -> AsyncIterator[Event]:
+    """Make a lost member anew; `space` 0 gives as much as before."""
+    secrets = await _derive(group, password, master_of(" ".join(words)))
+    credentials = _credentials(secrets)
+    await join_once(server, credentials, _card(credentials, name, space), create=False)
+    config = Config(
+        group=group.strip(),
+        server=server,
+        member_name=name,
+        offer_bytes=space,
+        created_ns=time.time_ns(),
+    )
+
+    async def work(emit: Emit) -> Event:
+        with state.lock():
+            await run_blocking(_forget_unfinished, state)
+            async with assemble(state, config, secrets) as assembly:
+                recovered = await recover_member(assembly.member, emit)
+            before = recovered.record.settings.get("offer_bytes", DEFAULT_OFFER_BYTES)
+            offer = space or (before if isinstance(before, int) else DEFAULT_OFFER_BYTES)
+            final = Config(
+                group=config.group,
+                server=server,
+                member_name=name,
+                offer_bytes=offer,
+                created_ns=config.created_ns,
+            )
+            await run_blocking(state.create, final, secrets)
+            return recovered.event
+
+    async for event in run_job(work):
+        yield event
+
+
+def _forget_unfinished(state: StateFolder) -> None:
+    """What a recovery that was interrupted left; there is no member here yet."""
+    assert not state.joined
+    for path in (state.catalog, *state.home.glob("catalog.sqlite-*")):
+        path.unlink(missing_ok=True)

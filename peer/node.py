@@ -1,0 +1,350 @@
+"""One member at work: answers what its owner asks, through the `Service` interface.
+
+The node holds the pieces together and decides who may do what at a time: one backup, restore or
+check, while reading status and browsing go on. It starts no threads and opens no sockets itself.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from chunking import chunker
+from datachannel.engine import LinkInfo
+from peer.backup.marks import add_marks, read_marks, remove_marks
+from peer.backup.night import Night
+from peer.catalog import SnapshotRow
+from peer.jobs import Work, run_job
+from peer.member import Emit, Member
+from peer.restore.browse import Browser
+from peer.restore.job import RestoreJob, new_fetcher, remembered, scratch_folder
+from peer.service import Answer, Event, Problem, done, progress
+from peer.upkeep import reconcile
+
+READY_S = 15.0
+"""How long a command waits for the server and the first friends."""
+FOUND_MAX = 10_000
+
+
+class Group(Protocol):
+    """What the node knows of the group beyond its friends."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server is reached now."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Why the server refuses this member; empty when it does not."""
+        ...
+
+    async def ready(self, timeout_s: float) -> bool:
+        """Wait until the group's members are known; False when the time is over."""
+        ...
+
+    def links(self) -> Sequence[LinkInfo]:
+        """The links to friends that are open or being opened."""
+        ...
+
+
+class Held(Protocol):
+    """What this member keeps for friends."""
+
+    @property
+    def used_bytes(self) -> int: ...
+    @property
+    def limit_bytes(self) -> int: ...
+
+
+@dataclass(slots=True)
+class Identity:
+    """How this member and its group are called."""
+
+    group: str
+    server: str
+    name: str
+
+
+class Node:
+    """Implements `peer.service.Service`."""
+
+    def __init__(
+        self,
+        member: Member,
+        group: Group,
+        held: Held,
+        identity: Identity,
+        wall_text: Callable[[int], str],
+    ) -> None:
+        self._m, self._group, self._held = member, group, held
+        self._identity, self._wall_text = identity, wall_text
+        self._doing = ""
+
+    # --- looking ----------------------------------------------------------------------------
+
+    async def status(self) -> Answer:
+        """See Service."""
+        call = self._m.run_blocking
+        friends = self._m.friends.members()
+        snapshots = await call(self._m.catalog.snapshots)
+        spare, packs = await call(self._m.catalog.thinnest)
+        unsafe = await call(self._m.catalog.unsafe_packs)
+        online = sum(friend.online for friend in friends.values())
+        last = snapshots[-1] if snapshots else None
+        warnings = self._warnings()
+        return {
+            "group": self._identity.group,
+            "member": self._identity.name,
+            "member_id": self._m.member.hex(),
+            "server": self._identity.server,
+            "connected": self._group.connected,
+            "friends": len(friends),
+            "friends_online": online,
+            "marks": [os.fsdecode(mark) for mark in await call(read_marks, self._m.catalog)],
+            "last_snapshot": None if last is None else _snapshot(last),
+            "can_vanish": max(spare, 0) if packs else None,
+            "unsafe_packs": len(unsafe),
+            "doing": self._doing,
+            "links": [
+                _link(info, self._m.friend_name(info.member)) for info in self._group.links()
+            ],
+            "warnings": warnings,
+            "sentence": self._sentence(last, spare, len(unsafe), online, len(friends)),
+        }
+
+    def _warnings(self) -> list[str]:
+        warnings = []
+        if self._group.problem:
+            warnings.append(self._group.problem)
+        if not chunker.COMPILED:
+            warnings.append(
+                "The fast chunker is missing (fastcdc without its compiled part): backups are "
+                "about 200 times slower. Install fastcdc anew with a C compiler present."
+            )
+        return warnings
+
+    def _sentence(
+        self, last: SnapshotRow | None, spare: int, unsafe: int, online: int, friends: int
+    ) -> str:
+        if last is None:
+            return "Nothing is backed up yet."
+        night = self._wall_text(last.time_ns)
+        if unsafe:
+            return (
+                f"The backup of {night} is whole; a newer one is not finished: {unsafe:,} parts "
+                "wait for friends."
+            )
+        text = f"All {last.files:,} files of {night} are safe"
+        if spare > 0:
+            return f"{text} with {friends:,} friends ({online:,} online); any {spare} can vanish."
+        return f"{text}, but no friend may vanish: some parts have no spare."
+
+    async def friends(self) -> list[Answer]:
+        """See Service."""
+        shares = await self._m.run_blocking(self._m.catalog.shares_per_holder)
+        links = {info.member: info for info in self._group.links()}
+        answers = []
+        for member, friend in sorted(self._m.friends.members().items()):
+            link = links.get(member)
+            answers.append(
+                {
+                    "name": friend.card.name,
+                    "member": member.hex(),
+                    "online": friend.online,
+                    "offer_bytes": friend.card.offer_bytes,
+                    "shares": shares.get(member, 0),
+                    "engine": None if link is None else link.engine,
+                }
+            )
+        return answers
+
+    async def snapshots(self) -> list[Answer]:
+        """See Service."""
+        return [_snapshot(row) for row in await self._m.run_blocking(self._m.catalog.snapshots)]
+
+    async def space(self) -> Answer:
+        """See Service."""
+        chunks, packed, stored = await self._m.run_blocking(self._m.catalog.totals)
+        friends = self._m.friends.members().values()
+        needed, total = await self._m.run_blocking(self._m.catalog.newest_code)
+        return {
+            "offer_bytes": self._held.limit_bytes,
+            "held_bytes": self._held.used_bytes,
+            "friends_offer_bytes": sum(friend.card.offer_bytes for friend in friends),
+            "stored_bytes": stored,
+            "packed_bytes": packed,
+            "chunks": chunks,
+            "needed": needed,
+            "total": total,
+        }
+
+    async def marks(self) -> list[str]:
+        """See Service."""
+        marks = await self._m.run_blocking(read_marks, self._m.catalog)
+        return [os.fsdecode(mark) for mark in marks]
+
+    async def mark(self, paths: Sequence[str]) -> list[str]:
+        """See Service."""
+        marks = await self._m.run_blocking(add_marks, self._m.catalog, paths)
+        return [os.fsdecode(mark) for mark in marks]
+
+    async def unmark(self, paths: Sequence[str]) -> list[str]:
+        """See Service."""
+        marks = await self._m.run_blocking(remove_marks, self._m.catalog, paths)
+        return [os.fsdecode(mark) for mark in marks]
+
+    async def ls(self, snapshot: str, path: str = "") -> list[Answer]:
+        """See Service."""
+        row = await self._find_snapshot(snapshot)
+        await self._ready()
+        async with scratch_folder(self._m) as scratch:
+            return await (await self._browser(scratch)).ls(row, path)
+
+    async def find(self, pattern: str) -> list[Answer]:
+        """See Service."""
+        rows = await self._m.run_blocking(self._m.catalog.snapshots)
+        await self._ready()
+        found: list[Answer] = []
+        async with scratch_folder(self._m) as scratch:
+            browser = await self._browser(scratch)
+            async for answer in browser.find(rows, pattern):
+                found.append(answer)
+                if len(found) == FOUND_MAX:
+                    break
+        return found
+
+    # --- doing ------------------------------------------------------------------------------
+
+    def backup(self) -> AsyncIterator[Event]:
+        """See Service."""
+
+        async def work(emit: Emit) -> Event:
+            await self._ready()
+            return await Night(self._m, emit).run()
+
+        return self._exclusive("backing up", work)
+
+    def restore(
+        self, snapshot: str, to: str, paths: Sequence[str] = (), overwrite: str = "always"
+    ) -> AsyncIterator[Event]:
+        """See Service."""
+
+        async def work(emit: Emit) -> Event:
+            row = await self._find_snapshot(snapshot)
+            await self._ready()
+            return await RestoreJob(self._m, row, to, list(paths), overwrite, emit).run()
+
+        return self._exclusive("restoring", work)
+
+    def check(self, read_data: bool = False) -> AsyncIterator[Event]:
+        """See Service."""
+        if read_data:
+            raise Problem(
+                "Reading the data back is not built yet.",
+                "`covey check` without --read-data asks every friend what it holds.",
+            )
+        return self._exclusive("checking", self._check)
+
+    async def _check(self, emit: Emit) -> Event:
+        await self._ready()
+        emit(progress("check"))
+        listings = await reconcile.ask_all(self._m.friends)
+        result = await self._m.run_blocking(reconcile.compare, self._m.catalog, listings)
+        await self._m.run_blocking(reconcile.record, self._m.catalog, result)
+        summary = {
+            "packs": result.packs,
+            "friends_asked": len(listings),
+            "lost_packs": len(result.lost_packs),
+            "thin_packs": result.thin_packs,
+            "can_vanish": max(result.spare or 0, 0),
+        }
+        if not result.packs:
+            return done(
+                ok=False,
+                message="Nothing is backed up yet.",
+                next_step="covey backup",
+                summary=summary,
+            )
+        if result.lost_packs:
+            return done(
+                ok=False,
+                message=f"{len(result.lost_packs):,} of {result.packs:,} packs cannot be rebuilt "
+                f"from the {len(listings)} friends who are online.",
+                next_step="Check again when more friends are online.",
+                summary=summary,
+            )
+        return done(
+            ok=True,
+            message=f"All {result.packs:,} packs can be rebuilt from the {len(listings)} friends "
+            f"who are online; any {result.spare} of them can vanish.",
+            summary=summary,
+        )
+
+    async def _exclusive(self, doing: str, work: Work) -> AsyncIterator[Event]:
+        if self._m.busy.locked():
+            raise Problem(f"Covey is busy {self._doing}.", "Wait until that is done.", code="busy")
+        async with self._m.busy:
+            self._doing = doing
+            try:
+                async for event in run_job(work):
+                    yield event
+            finally:
+                self._doing = ""
+
+    # --- helping ----------------------------------------------------------------------------
+
+    async def _ready(self) -> None:
+        if not await self._group.ready(READY_S):
+            raise Problem(
+                self._group.problem or f"The server {self._identity.server} cannot be reached.",
+                "Check this computer's network, or ask whoever runs the server.",
+                code="unreachable",
+            )
+
+    async def _browser(self, scratch: Path) -> Browser:
+        where = await self._m.run_blocking(remembered, self._m)
+        return Browser(self._m, new_fetcher(self._m, scratch, where), scratch)
+
+    async def _find_snapshot(self, text: str) -> SnapshotRow:
+        rows = await self._m.run_blocking(self._m.catalog.snapshots)
+        if not rows:
+            raise Problem("There is no snapshot yet.", "Make one: covey backup")
+        if text == "latest":
+            return rows[-1]
+        fitting = [row for row in rows if len(text) >= 4 and row.id.hex().startswith(text)]
+        if len(fitting) == 1:
+            return fitting[0]
+        why = "means more than one snapshot" if fitting else "is no snapshot"
+        raise Problem(f"«{text}» {why}.", "`covey snapshots` lists them; `latest` is the newest.")
+
+
+def _snapshot(row: SnapshotRow) -> Answer:
+    return {
+        "id": row.id.hex(),
+        "time_ns": row.time_ns,
+        "files": row.files,
+        "bytes": row.bytes,
+        "complete": True,
+    }
+
+
+def _link(info: LinkInfo, name: str) -> Answer:
+    return {
+        "friend": name,
+        "engine": info.engine,
+        "state": info.state,
+        "bytes_sent": info.bytes_sent,
+        "bytes_received": info.bytes_received,
+        "rtt_s": info.rtt_s,
+    }
+
+
+def local_time(time_ns: int) -> str:
+    """A moment as a person writes it, in this computer's time zone."""
+    moment = datetime.datetime.fromtimestamp(time_ns / 1e9, tz=datetime.UTC).astimezone()
+    return moment.strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,199 @@
+"""A restore as the agent sees it: an engine that writes files, and a fetcher that feeds it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from chunking.formats import ShareName
+from peer.backup.messages import Failed, Note, Progress
+from peer.catalog import SnapshotRow
+from peer.member import SCRATCH_BYTES_MAX, Emit, Engine, Member
+from peer.restore.fetch import Fetcher, PackUnavailable, Whereabouts
+from peer.restore.messages import (
+    HavePack,
+    Lost,
+    LostPack,
+    NeedPack,
+    RestoreDone,
+    StartRestore,
+)
+from peer.service import Event, Problem, done, note, progress
+
+REPORT_EVERY_S = 0.25
+LOST_NAMED_MAX = 1000
+"""Lost files named in the summary; all of them are told as notes."""
+
+
+@contextlib.asynccontextmanager
+async def scratch_folder(member: Member) -> AsyncIterator[Path]:
+    """A folder for what is on its way; gone at the end."""
+    path = member.home / f"scratch-{member.random_bytes(4).hex()}"
+    await member.run_blocking(path.mkdir)
+    try:
+        yield path
+    finally:
+        await member.run_blocking(shutil.rmtree, path, True)
+
+
+def new_fetcher(member: Member, scratch: Path, whereabouts: Whereabouts) -> Fetcher:
+    """A fetcher for one job of this member."""
+    return Fetcher(
+        owner=member.member,
+        friends=member.friends,
+        scratch=scratch,
+        run_blocking=member.run_blocking,
+        whereabouts=whereabouts,
+    )
+
+
+def remembered(member: Member) -> Whereabouts:
+    """Where the catalog believes our shares to be."""
+    where = Whereabouts()
+    for row in member.catalog.packs():
+        for number, holder in member.catalog.placements(row.pack).items():
+            where.add(ShareName(row.shares[number]), holder)
+    return where
+
+
+class RestoreJob:
+    """One restore. Use `run` once."""
+
+    def __init__(
+        self,
+        member: Member,
+        snapshot: SnapshotRow,
+        target: str,
+        paths: list[str],
+        overwrite: str,
+        emit: Emit,
+    ) -> None:
+        self._m, self._snapshot = member, snapshot
+        self._target, self._paths, self._overwrite = target, paths, overwrite
+        self._emit = emit
+        self._lost: list[dict[str, str]] = []
+        self._lost_count = 0
+        self._now = Progress(0, 0, 0, 0)
+        self._started = asyncio.get_running_loop().time()
+
+    async def run(self) -> Event:
+        """The whole restore; the event that ends it."""
+        async with scratch_folder(self._m) as scratch:
+            where = await self._m.run_blocking(remembered, self._m)
+            self._fetcher = new_fetcher(self._m, scratch, where)
+            engine = await self._m.start_engine(
+                StartRestore(
+                    master=self._m.master,
+                    catalog=str(self._m.catalog_path),
+                    snapshot=self._snapshot.id,
+                    target=os.fsencode(self._target),
+                    paths=[os.fsencode(path) for path in self._paths],
+                    overwrite=self._overwrite,
+                    scratch=str(scratch),
+                    scratch_bytes_max=SCRATCH_BYTES_MAX,
+                )
+            )
+            reporting = asyncio.create_task(self._report())
+            try:
+                return await self._attend(engine)
+            finally:
+                reporting.cancel()
+                await asyncio.gather(reporting, return_exceptions=True)
+                await engine.end()
+
+    async def _attend(self, engine: Engine) -> Event:
+        fetching: set[asyncio.Task[None]] = set()
+        try:
+            async for message in engine.messages():
+                match message:
+                    case NeedPack(row):
+                        task = asyncio.create_task(self._fetch(engine, row))
+                        fetching.add(task)
+                        task.add_done_callback(fetching.discard)
+                    case Progress():
+                        self._now = message
+                    case Note(path, text):
+                        self._emit(note(os.fsdecode(path), text))
+                    case Lost(path, text):
+                        self._lose(os.fsdecode(path), text)
+                    case Failed(text):
+                        raise Problem(f"The restore had to stop: {text}.")
+                    case RestoreDone():
+                        return self._done(message)
+        finally:
+            for task in fetching:
+                task.cancel()
+            await asyncio.gather(*fetching, return_exceptions=True)
+        raise Problem("The restore ended unexpectedly.", "Try again.")
+
+    async def _fetch(self, engine: Engine, number: int) -> None:
+        row = await self._m.run_blocking(self._m.catalog.pack, number)
+        try:
+            numbers = await self._fetcher.fetch(row, number)
+        except PackUnavailable as error:
+            engine.send(LostPack(number, str(error)))
+        except OSError as error:
+            engine.send(LostPack(number, f"there is no room to put it: {error.strerror}"))
+        else:
+            engine.send(HavePack(number, numbers))
+
+    def _lose(self, path: str, text: str) -> None:
+        self._lost_count += 1
+        if len(self._lost) < LOST_NAMED_MAX:
+            self._lost.append({"path": path, "text": text})
+        self._emit(note(path, f"lost: {text}"))
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT_EVERY_S)
+            self._emit(self._progress())
+
+    def _progress(self) -> Event:
+        now = self._now
+        seconds = max(asyncio.get_running_loop().time() - self._started, 0.001)
+        left = None
+        if now.bytes and now.bytes_total:
+            left = seconds * max(now.bytes_total - now.bytes, 0) / now.bytes
+        return progress(
+            "write" if now.bytes else "fetch",
+            files=now.files,
+            files_total=now.files_total or None,
+            bytes_done=now.bytes,
+            bytes_total=now.bytes_total or None,
+            shipped_bytes=self._fetcher.fetched_bytes,
+            rate=self._fetcher.fetched_bytes / seconds,
+            seconds_left=left,
+            friends=self._fetcher.sources,
+        )
+
+    def _done(self, result: RestoreDone) -> Event:
+        self._emit(self._progress())
+        summary = {
+            "files": result.files,
+            "bytes": result.bytes,
+            "fetched_bytes": self._fetcher.fetched_bytes,
+            "friends": dict(self._fetcher.sources),
+            "lost": self._lost,
+            "lost_count": self._lost_count,
+            "notes": result.notes,
+            "seconds": asyncio.get_running_loop().time() - self._started,
+        }
+        if self._lost_count:
+            names = ", ".join(item["path"] for item in self._lost[:3])
+            more = f" and {self._lost_count - 3:,} more" if self._lost_count > 3 else ""
+            return done(
+                ok=False,
+                message=f"{result.files:,} files are back; {self._lost_count:,} are not: "
+                f"{names}{more}.",
+                next_step="Try again when more friends are online.",
+                summary=summary,
+            )
+        return done(
+            ok=True,
+            message=f"All {result.files:,} files are back in {self._target}.",
+            summary=summary,
+        )
