@@ -34,8 +34,8 @@ SHARE_BYTES_MAX = 96 << 20
 """Above any payload: a pack has at most 80 MiB, and with k = 1 a share is as long."""
 ROOT_BYTES_MAX = 1 << 20
 DELETE_NAMES_MAX = 512
-LIST_ITEMS_MAX = 256
-"""Some 40 KB, so that a page fits one frame."""
+LIST_ITEMS_MAX = 1000
+"""Some 41 KB, so that a page fits one frame."""
 PROOF_HASHES_MAX = 64
 """Two paths through a tree of 2^32 leaves; 1,536 leaves are the most there are."""
 MESSAGE_BYTES_MAX = 60 * 1024
@@ -140,7 +140,6 @@ class Item(_Message, frozen=True):
     """One share in a listing; `stored_length` is its payload's."""
 
     name: Name
-    header: Header
     stored_length: ShareLength
 
 
