@@ -12,6 +12,7 @@ import os
 import select
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -59,17 +60,11 @@ def main() -> None:
     entropy = os.urandom  # noqa: TID251 - a process of its own has its own source of chance
     try:
         match pipe.receive():
-            case StartBackup() as start:
-                BackupRun(
-                    start,
-                    agent,
-                    lambda claim, made: ProcessPool(
-                        start.master, start.recipe, start.workers, claim, made
-                    ),
-                    entropy,
-                ).run()
-            case StartRestore() as start:
-                RestoreRun(start, agent).run()
+            case StartBackup() as backup:
+                make_pool = partial(ProcessPool, backup.master, backup.recipe, backup.workers)
+                BackupRun(backup, agent, make_pool, entropy).run()
+            case StartRestore() as restore:
+                RestoreRun(restore, agent).run()
     except PipeClosed:
         sys.exit(1)
 

@@ -17,6 +17,9 @@ from chunking.formats import Content
 from peer.files.reader import Found
 
 
+RawPath = bytes
+
+
 class Recipe(msgspec.Struct, frozen=True):
     """How tonight's packs are made: any `needed` of `total` shares rebuild one."""
 
@@ -94,7 +97,7 @@ class NightReady(msgspec.Struct, frozen=True, tag="ready"):
     bytes: int
     new_bytes: int
     notes: int
-    missing_marks: list[bytes]
+    missing_marks: list[RawPath]
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
