@@ -140,6 +140,9 @@ class BackupRun:
         while self._pool.busy():
             self._collect()
         self._pool.flush()
+        if not self._scan.roots:
+            self._agent.send(Failed("none of the marked folders is there tonight"))
+            return
         snapshot = Snapshot(
             time_ns=start.time_ns,
             member=start.member_name,

@@ -1,0 +1,146 @@
+"""What tests of the engine share: a member's backup and restore without any network."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from chunking.erasure import payload_length_of
+from peer.backup.messages import NightReady, Note, PackMade, Recipe, StartBackup
+from peer.backup.pool import inline_pool
+from peer.backup.run import BackupRun
+from peer.catalog import Catalog, SnapshotRow
+from peer.restore.messages import (
+    HavePack,
+    Lost,
+    LostPack,
+    NeedPack,
+    RestoreDone,
+    StartRestore,
+    share_file,
+)
+from peer.restore.run import RestoreRun
+
+MASTER = b"m" * 32
+
+
+@dataclass
+class Heard:
+    """The agent's side of an engine: answers from the spool, remembers all that is said."""
+
+    spool: Path
+    catalog: Path
+    scratch: Path
+    said: list[object] = field(default_factory=list)
+    waiting: list[object] = field(default_factory=list)
+    lost_packs: set[int] = field(default_factory=set)
+    spoil: Callable[[bytes], bytes] = lambda data: data
+
+    def send(self, message: object) -> None:
+        self.said.append(message)
+        if isinstance(message, NeedPack):
+            self.waiting.append(self._answer(message.row))
+
+    def poll(self, *, wait: bool) -> list[object]:
+        assert self.waiting or not wait, "the engine waits for nothing"
+        waiting, self.waiting = self.waiting, []
+        return waiting
+
+    def _answer(self, number: int) -> HavePack | LostPack:
+        if number in self.lost_packs:
+            return LostPack(number, "too few shares")
+        catalog = Catalog(self.catalog)
+        row = catalog.pack(number)
+        catalog.close()
+        size = payload_length_of(row.length, row.needed)
+        data = (self.spool / row.id.hex()).read_bytes()
+        numbers = list(range(row.total))[-row.needed :]  # the computed ones, to join for real
+        for share in numbers:
+            payload = data[share * size : (share + 1) * size]
+            (self.scratch / share_file(number, share)).write_bytes(self.spoil(payload))
+        return HavePack(number, numbers)
+
+    def of(self, kind: type) -> list:
+        return [message for message in self.said if isinstance(message, kind)]
+
+
+class LocalMember:
+    """A member whose friends are a folder: nights and restores in this process."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.spool, self.scratch = home / "spool", home / "scratch"
+        for folder in (home, self.spool, self.scratch):
+            folder.mkdir()
+        self.catalog_path = home / "catalog.sqlite"
+        self.recipe = Recipe(
+            owner=b"o" * 32, needed=2, total=4, pack_bytes=8 << 20, spool=str(self.spool)
+        )
+        self._random = itertools.count(1)
+        self.lost_packs: set[int] = set()
+
+    def random_bytes(self, size: int) -> bytes:
+        return next(self._random).to_bytes(size, "little")
+
+    def night(self, *marks: Path, time_ns: int = 10**18) -> Heard:
+        heard = Heard(self.spool, self.catalog_path, self.scratch)
+        start = StartBackup(
+            master=MASTER,
+            catalog=str(self.catalog_path),
+            recipe=self.recipe,
+            marks=[os.fsencode(mark) for mark in marks],
+            exclude=[os.fsencode(self.home)],
+            member_name="anna",
+            time_ns=time_ns,
+            workers=0,
+            spool_bytes_max=1 << 40,
+            spool_bytes=0,
+        )
+        BackupRun(
+            start,
+            heard,
+            lambda claim, made: inline_pool(MASTER, self.recipe, self.random_bytes, claim, made),
+            self.random_bytes,
+        ).run()
+        for ready in heard.of(NightReady):
+            catalog = Catalog(self.catalog_path)
+            new = SnapshotRow(ready.snapshot, ready.time_ns, ready.files, ready.bytes)
+            catalog.set_snapshots([*catalog.snapshots(), new])
+            catalog.close()
+        return heard
+
+    def restore(
+        self, target: Path, *paths: Path, snapshot: int = -1, overwrite: str = "always", **how
+    ) -> Heard:
+        catalog = Catalog(self.catalog_path)
+        row = catalog.snapshots()[snapshot]
+        catalog.close()
+        heard = Heard(
+            self.spool, self.catalog_path, self.scratch, lost_packs=self.lost_packs, **how
+        )
+        start = StartRestore(
+            master=MASTER,
+            catalog=str(self.catalog_path),
+            snapshot=row.id,
+            target=os.fsencode(target),
+            paths=[os.fsencode(path) for path in paths],
+            overwrite=overwrite,
+            scratch=str(self.scratch),
+            scratch_bytes_max=64 << 20,
+        )
+        RestoreRun(start, heard).run()
+        return heard
+
+
+@pytest.fixture
+def member(tmp_path) -> LocalMember:
+    """A member without friends; see LocalMember."""
+    return LocalMember(tmp_path / "member")
+
+
+__all__ = ["Lost", "Note", "PackMade", "RestoreDone"]
