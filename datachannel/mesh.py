@@ -101,6 +101,7 @@ class Mesh:
         self._friends: dict[MemberId, _Friend] = {}
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._started = asyncio.Event()
         self._closing = asyncio.Event()
         self._ended = asyncio.Event()
         rendezvous.on_signal = self._on_signal
@@ -109,6 +110,7 @@ class Mesh:
         """Answer calls and keep the links, until `close` or until it is cancelled. Once."""
         try:
             async with asyncio.TaskGroup() as self._group:
+                self._started.set()
                 try:
                     await self._close_idle_sessions()
                 finally:
@@ -147,7 +149,7 @@ class Mesh:
                         "open",
                         session.bytes_sent,
                         session.bytes_received,
-                        link.rtt_s,
+                        session.rtt_s if link.rtt_s is None else link.rtt_s,
                     )
                 )
             elif friend.calling or friend.trying is not None:
@@ -160,8 +162,9 @@ class Mesh:
         friend = self._friend(member)
         if friend.session is not None and not friend.session.closed:
             return friend.session
+        await self._started.wait()  # who asks while everything starts up need not ask again
         if self._group is None or self._closing.is_set():
-            raise Unavailable("this member is not running")
+            raise Unavailable("this member is shutting down")
         known = self._port.members().get(member)
         if known is None:
             raise Unavailable("not a member of the group, as far as is known")

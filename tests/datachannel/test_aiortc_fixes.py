@@ -81,9 +81,9 @@ def test_a_link_that_answers_now_and_then_keeps_its_consent():
         checking = asyncio.get_running_loop().create_task(connection.query_consent())
         for _ in range(20):
             wire.delay_s = None
-            await asyncio.sleep(18)
+            await asyncio.sleep(12)
             wire.delay_s = 0.05
-            await asyncio.sleep(7)
+            await asyncio.sleep(11)
         assert connection._nominated
         checking.cancel()
 

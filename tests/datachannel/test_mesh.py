@@ -55,7 +55,6 @@ class World:
 
     async def __aenter__(self) -> World:
         self.members = sorted((Member(self, name) for name in self._names), key=lambda m: m.id)
-        await asyncio.sleep(0)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -241,7 +240,7 @@ def test_who_lost_its_end_dials_again_and_the_old_link_is_closed(who):
         await low.mesh.session(high.id)
         old = await low.mesh.session(high.id), await high.mesh.session(low.id)
         one, other = world.members[who], world.members[1 - who]
-        one.engine.attempts[0].link.break_off(silently=True)
+        one.engine.attempts[0].link._lose()  # the other end does not hear of it
         await asyncio.sleep(0.1)
         new = await one.mesh.session(other.id)
         await asyncio.sleep(1)
@@ -257,11 +256,27 @@ def test_a_broken_link_is_noticed_and_cleaned_up():
     async def main(world: World) -> None:
         low, high = world.members
         session = await low.mesh.session(high.id)
-        high.engine.attempts[0].link.break_off()
+        high.engine.attempts[0].link.cut()
         await asyncio.sleep(0.1)
         assert session.closed
         assert low.mesh.links() == high.mesh.links() == []
         assert low.engine.attempts[0].closed
+
+    in_world(main)
+
+
+def test_a_friend_that_fell_silent_is_noticed_within_seconds():
+    async def main(world: World) -> None:
+        low, high = world.members
+        session = await low.mesh.session(high.id)
+        for member in (low, high):
+            member.engine.attempts[0].link.stall()
+        await asyncio.sleep(15)
+        assert not session.closed
+        await asyncio.sleep(11)
+        assert session.closed
+        assert low.mesh.links() == high.mesh.links() == []
+        assert not (await low.mesh.session(high.id)).closed
 
     in_world(main)
 

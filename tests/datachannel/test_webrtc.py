@@ -17,6 +17,7 @@ from datachannel.errors import LinkClosed, Unavailable
 from datachannel.signals import Description
 from datachannel.webrtc import AiortcAttempt, AiortcEngine, WebRtcLink
 from signaling.messages import IceServer, MemberId
+from tests.support.contracts import LinkContract
 
 ANNA, BEN = MemberId(b"a" * 32), MemberId(b"b" * 32)
 ENGINES = [
@@ -62,6 +63,20 @@ async def connected(parts: aiortc_fixes.Parts | None = None) -> AsyncIterator[Pa
         yield pair
     finally:
         await pair.close()
+
+
+class TestCuredLink(LinkContract):
+    @asynccontextmanager
+    async def pair(self) -> AsyncIterator[tuple[WebRtcLink, WebRtcLink]]:
+        async with connected(aiortc_fixes.FIXED_PARTS) as pair:
+            yield pair.anna, pair.ben
+
+
+class TestStockLink(LinkContract):
+    @asynccontextmanager
+    async def pair(self) -> AsyncIterator[tuple[WebRtcLink, WebRtcLink]]:
+        async with connected(aiortc_fixes.STOCK_PARTS) as pair:
+            yield pair.anna, pair.ben
 
 
 @pytest.mark.parametrize("parts", ENGINES)

@@ -8,15 +8,15 @@ that breaks at any moment.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from datachannel.credentials import Credentials, MemberCard
-from datachannel.errors import LinkClosed, Unavailable
+from datachannel.errors import Unavailable
 from datachannel.signals import Candidate, Description
 from signaling.messages import IceServer, MemberId
 from tests.support.members import card_of, counted_bytes
+from tests.support.memory_link import MemoryLink
 
 
 @dataclass
@@ -65,49 +65,6 @@ class Port:
             asyncio.get_running_loop().call_later(
                 delay, lambda: self._hub.ports[to].on_signal(self._me, blob)
             )
-
-
-class MemoryLink:
-    """One end of a link in memory."""
-
-    engine = "memory"
-    rtt_s = None
-
-    def __init__(self, remote: MemberId) -> None:
-        self.remote = remote
-        self.closed = False
-        self.other: MemoryLink | None = None
-        self._frames: deque[bytes] = deque()
-        self._arrived = asyncio.Event()
-
-    def send(self, frame: bytes) -> None:
-        if self.closed or self.other is None:
-            raise LinkClosed("closed")
-        self.other._frames.append(frame)
-        self.other._arrived.set()
-
-    async def drained(self) -> None:
-        if self.closed:
-            raise LinkClosed("closed")
-
-    async def receive(self) -> bytes:
-        while not self._frames:
-            if self.closed:
-                raise LinkClosed("closed")
-            self._arrived.clear()
-            await self._arrived.wait()
-        return self._frames.popleft()
-
-    async def close(self) -> None:
-        self.break_off()
-
-    def break_off(self, *, silently: bool = False) -> None:
-        """Break this end; the other one notices unless it happens silently."""
-        self.closed = True
-        self._arrived.set()
-        other, self.other = self.other, None
-        if other is not None and not silently:
-            other.break_off()
 
 
 @dataclass
