@@ -134,7 +134,7 @@ class PeerSession:
         """Serve the link until it closes. Raises RemoteError if the other side is at fault."""
         try:
             async with asyncio.TaskGroup() as self._group:
-                pumps = (self._pump_in(), self._pump_out(), self._watch_time())
+                pumps = (self._pump_in, self._pump_out, self._watch_time)
                 tasks = [self._group.create_task(self._pump(pump)) for pump in pumps]
                 try:
                     await self._ending.wait()
@@ -193,9 +193,9 @@ class PeerSession:
 
     # The pumps
 
-    async def _pump(self, work: Awaitable[None]) -> None:
+    async def _pump(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except LinkClosed:
             pass
         except RemoteError as error:
@@ -287,7 +287,9 @@ class PeerSession:
         if len(self._handlers) >= HANDLERS_MAX or self._group is None:
             stream.end("busy")
             return
-        self._handlers[event.stream_id] = self._group.create_task(self._answer(event, stream))
+        task = self._group.create_task(self._answer(event, stream))
+        self._handlers[event.stream_id] = task
+        task.add_done_callback(lambda _: self._handlers.pop(event.stream_id))
 
     async def _answer(self, event: Opened, stream: Stream) -> None:
         code = CANCELLED
@@ -306,7 +308,6 @@ class PeerSession:
             _log.error("answering a %s failed: %s", kind, _place(error))
         finally:
             stream.end(code)
-            self._handlers.pop(event.stream_id, None)
 
 
 def _place(error: Exception) -> str:
