@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -26,6 +27,7 @@ from datachannel.messages import (
     Space,
     SpaceQuery,
     Stored,
+    encode_message,
 )
 from signaling.messages import MemberId
 from tests.support.contracts import LinkContract
@@ -435,6 +437,54 @@ async def test_an_idle_link_that_answers_is_kept_and_measured(monkeypatch: pytes
         await settled(lambda: pair.alice.rtt_s is not None, pause_s=0.002)
         assert pair.alice.last_used == before  # heartbeats are no use
         assert not pair.alice.closed
+
+
+def a_hostile_frame(chance: random.Random) -> bytes:
+    """One that is likely to get past the first checks."""
+    requests = (RootGet(), RootPut(100_000), SpaceQuery())
+    kind = chance.choice((frames.OPEN, frames.OPEN, frames.DATA, *range(1, 9)))
+    stream_id = 0 if kind >= frames.PING else chance.randrange(1, 40)
+    payload = {
+        frames.OPEN: encode_message(chance.choice(requests)),
+        frames.MESSAGE: encode_message(chance.choice((SPACE, Stored(), Refused("busy")))),
+        frames.DATA: bytes(chance.choice((1, 60_000))),
+        frames.RESET: b"busy",
+        frames.CREDIT: chance.choice((1, 1 << 20)).to_bytes(4, "big"),
+        frames.PING: bytes(8),
+        frames.PONG: bytes(8),
+    }
+    return frames.encode(kind, stream_id, payload.get(kind, b""))
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_a_hostile_member_can_only_end_its_own_link(
+    seed: int, caplog: pytest.LogCaptureFixture
+):
+    async def handler(remote: MemberId, request: Request, stream: Stream) -> None:
+        if isinstance(request, RootPut):
+            await swallow(remote, request, stream)
+        else:
+            await stream.send_data(bytes(3 << 20))
+
+    chance = random.Random(seed)
+    near, _ = memory_links()
+    attacked = PeerSession(near, handler, initiator=True)
+    running = asyncio.ensure_future(attacked.run())
+    asking = [asyncio.ensure_future(outcome(attacked.open(RootGet()))) for _ in range(20)]
+    last_id = 0
+    for _ in range(400):
+        frame = a_hostile_frame(chance)
+        if frame[0] == frames.OPEN and chance.random() < 0.95:
+            last_id += 2
+            frame = frames.encode(frames.OPEN, last_id, frame[frames.HEADER_BYTES :])
+        near.arrive(frame)
+        await asyncio.sleep(0)
+        assert attacked.open_streams <= 2 * session.STREAMS_MAX + link.HANDLERS_MAX
+    await attacked.close()
+    [ended] = await asyncio.gather(running, return_exceptions=True)
+    assert ended is None or isinstance(ended, ProtocolError)
+    await asyncio.gather(*asking)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 async def test_frames_that_keep_coming_leave_time_for_others():
