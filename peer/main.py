@@ -244,7 +244,8 @@ async def join(
     master = random_bytes(MASTER_BYTES)
     secrets = await _derive(group, password, master)
     credentials = _credentials(secrets)
-    outcome = await join_once(server, credentials, _card(credentials, name, space), create=create)
+    card = _card(credentials, name, space)
+    outcome = await join_once(server, credentials, card, create, random_bytes=random_bytes)
     config = Config(
         group=group.strip(),
         server=server,
@@ -282,7 +283,8 @@ async def recover(
     """Make a lost member anew; `space` 0 gives as much as before."""
     secrets = await _derive(group, password, master_of(" ".join(words)))
     credentials = _credentials(secrets)
-    await join_once(server, credentials, _card(credentials, name, space), create=False)
+    card = _card(credentials, name, space)
+    await join_once(server, credentials, card, False, random_bytes=random_bytes)
     config = Config(
         group=group.strip(),
         server=server,
