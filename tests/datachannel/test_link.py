@@ -439,21 +439,28 @@ async def test_an_idle_link_that_answers_is_kept_and_measured(monkeypatch: pytes
         assert not pair.alice.closed
 
 
-def a_hostile_frame(chance: random.Random) -> bytes:
-    """One that is likely to get past the first checks."""
-    requests = (RootGet(), RootPut(100_000), SpaceQuery())
-    kind = chance.choice((frames.OPEN, frames.OPEN, frames.DATA, *range(1, 9)))
-    stream_id = 0 if kind >= frames.PING else chance.randrange(1, 40)
-    payload = {
-        frames.OPEN: encode_message(chance.choice(requests)),
-        frames.MESSAGE: encode_message(chance.choice((SPACE, Stored(), Refused("busy")))),
-        frames.DATA: bytes(chance.choice((1, 60_000))),
-        frames.RESET: b"busy",
-        frames.CREDIT: chance.choice((1, 1 << 20)).to_bytes(4, "big"),
-        frames.PING: bytes(8),
-        frames.PONG: bytes(8),
-    }
-    return frames.encode(kind, stream_id, payload.get(kind, b""))
+class Attacker:
+    """Asks and sends and gives up at random, and breaks the rules only now and then."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance, self.last_id = chance, 0
+        self.open_ids: list[int] = []
+
+    def frame(self) -> bytes:
+        chance = self.chance
+        if chance.random() < 0.01:
+            payload = chance.choice((b"", b"busy", bytes(8), b"\x00\x10\x00\x00"))
+            return frames.encode(chance.randrange(10), chance.randrange(9), payload)
+        if not self.open_ids or (len(self.open_ids) < 8 and chance.random() < 0.4):
+            self.last_id += 2
+            self.open_ids.append(self.last_id)
+            request = chance.choice((RootGet(), RootPut(100_000), SpaceQuery()))
+            return frames.encode(frames.OPEN, self.last_id, encode_message(request))
+        stream_id = chance.choice(self.open_ids)
+        if chance.random() < 0.5:
+            return frames.encode(frames.DATA, stream_id, bytes(chance.choice((1, 9_000))))
+        self.open_ids.remove(stream_id)
+        return frames.encode_reset(stream_id, "busy")
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -466,18 +473,13 @@ async def test_a_hostile_member_can_only_end_its_own_link(
         else:
             await stream.send_data(bytes(3 << 20))
 
-    chance = random.Random(seed)
+    attacker = Attacker(random.Random(seed))
     near, _ = memory_links()
     attacked = PeerSession(near, handler, initiator=True)
     running = asyncio.ensure_future(attacked.run())
     asking = [asyncio.ensure_future(outcome(attacked.open(RootGet()))) for _ in range(20)]
-    last_id = 0
-    for _ in range(400):
-        frame = a_hostile_frame(chance)
-        if frame[0] == frames.OPEN and chance.random() < 0.95:
-            last_id += 2
-            frame = frames.encode(frames.OPEN, last_id, frame[frames.HEADER_BYTES :])
-        near.arrive(frame)
+    for _ in range(1000):
+        near.arrive(attacker.frame())
         await asyncio.sleep(0)
         assert attacked.open_streams <= 2 * session.STREAMS_MAX + link.HANDLERS_MAX
     await attacked.close()
