@@ -17,9 +17,6 @@ from chunking.formats import Content
 from peer.files.reader import Found
 
 
-RawPath = bytes
-
-
 class Recipe(msgspec.Struct, frozen=True):
     """How tonight's packs are made: any `needed` of `total` shares rebuild one."""
 
@@ -94,10 +91,10 @@ class NightReady(msgspec.Struct, frozen=True, tag="ready"):
     snapshot: bytes
     time_ns: int
     files: int
-    bytes: int
+    size: int
     new_bytes: int
     notes: int
-    missing_marks: list[RawPath]
+    missing_marks: list[bytes]
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

@@ -298,7 +298,7 @@ class Night:
         }
 
     def _succeeded(self, ready: NightReady) -> Event:
-        self._tally.files, self._tally.bytes = ready.files, ready.bytes
+        self._tally.files, self._tally.bytes = ready.files, ready.size
         spare, _ = self._m.catalog.thinnest()
         self._emit(self._progress())
         friends = _count(self._code.total, "friend")

@@ -34,7 +34,7 @@ def make_root(member: Member, ready: NightReady, marks: list[bytes]) -> bytes:
     """Write the root record that makes the snapshot complete; all its packs are safe."""
     before = member.read_root()
     catalog = member.catalog
-    new = SnapshotRef(ChunkId(ready.snapshot), ready.time_ns, ready.files, ready.bytes, True)
+    new = SnapshotRef(ChunkId(ready.snapshot), ready.time_ns, ready.files, ready.size, True)
     snapshots = (*(before.snapshots if before else ()), new)
     record = RootRecord(
         counter=(before.counter if before else 0) + 1,

@@ -162,7 +162,7 @@ class BackupRun:
                 snapshot=ident,
                 time_ns=start.time_ns,
                 files=self._scan.files,
-                bytes=self._scan.bytes,
+                size=self._scan.bytes,
                 new_bytes=self._new_bytes,
                 notes=self._note_count,
                 missing_marks=self._scan.missing,

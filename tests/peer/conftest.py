@@ -109,7 +109,7 @@ class LocalMember:
         ).run()
         for ready in heard.of(NightReady):
             catalog = Catalog(self.catalog_path)
-            new = SnapshotRow(ready.snapshot, ready.time_ns, ready.files, ready.bytes)
+            new = SnapshotRow(ready.snapshot, ready.time_ns, ready.files, ready.size)
             catalog.set_snapshots([*catalog.snapshots(), new])
             catalog.close()
         return heard
