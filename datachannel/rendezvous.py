@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -252,7 +253,7 @@ async def join_once(
     card: MemberCard,
     create: bool,
     *,
-    random_bytes: Callable[[int], bytes],
+    random_bytes: Callable[[int], bytes] = os.urandom,
 ) -> JoinOutcome:
     """Join, and end the connection. Raises JoinRefused, Unreachable."""
     async with _connected(url, credentials, card, random_bytes, create) as (_, welcome):
