@@ -23,7 +23,7 @@ import hashlib
 import ipaddress
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NewType
 
 import msgspec
@@ -138,7 +138,7 @@ class MoreCandidates(msgspec.Struct, frozen=True, array_like=True, tag="more"):
 class Decline(msgspec.Struct, frozen=True, array_like=True, tag="no"):
     """Not now: asking again at once is useless."""
 
-    code: Literal["busy", "failed"]
+    code: Literal["busy"]
 
 
 Payload = Offer | Answer | PleaseCall | MoreCandidates | Decline
@@ -189,11 +189,6 @@ class _Run:
     seen_at: float
 
 
-@dataclass(slots=True)
-class _Known:
-    runs: dict[bytes, _Run] = field(default_factory=dict)
-
-
 class SignalBox:
     """Seals our signals and opens those of friends. Pure: time and randomness are handed in.
 
@@ -206,7 +201,7 @@ class SignalBox:
         self._random_bytes = random_bytes
         self._run = random_bytes(RUN_BYTES)
         self._counter = 0
-        self._known: dict[MemberId, _Known] = {}
+        self._runs: dict[MemberId, dict[bytes, _Run]] = {}
 
     def seal(self, to: MemberId, attempt: AttemptId, payload: Payload, *, now: float) -> Sealed:
         """Sign and seal for one member. `now` is the wall clock, in seconds."""
@@ -259,10 +254,6 @@ class SignalBox:
         self._spend_counter(sender, body, now)
         return Signal(sender, AttemptId(body.attempt), body.payload, _digest(signed.body))
 
-    def forget(self, member: MemberId) -> None:
-        """Forget a member that left the group."""
-        self._known.pop(member, None)
-
     def _unseal(self, blob: bytes) -> tuple[_Signed, _Body]:
         if len(blob) > SIGNAL_BYTES_MAX:
             raise SignalRefused("size", "a signal of this size is none of ours")
@@ -285,7 +276,7 @@ class SignalBox:
         return signed, body
 
     def _spend_counter(self, sender: MemberId, body: _Body, now: float) -> None:
-        runs = self._known.setdefault(sender, _Known()).runs
+        runs = self._runs.setdefault(sender, {})
         run = runs.get(body.run)
         if run is None:
             for name in [name for name, old in runs.items() if _is_over(old, now)]:

@@ -38,6 +38,7 @@ from aiortc import (
     RTCSctpCapabilities,
 )
 from aiortc.exceptions import InvalidStateError
+from aiortc.rtcicetransport import parse_stun_turn_uri
 
 from datachannel import aiortc_fixes
 from datachannel.aiortc_fixes_receive import MESSAGE_BYTES_MAX, STREAM_ID
@@ -175,7 +176,7 @@ class AiortcAttempt:
         parts: aiortc_fixes.Parts,
     ) -> None:
         self._offerer = offerer
-        self._gatherer = parts.gatherer(list(map(_rtc_server, ice_servers)))
+        self._gatherer = parts.gatherer(_rtc_servers(ice_servers))
         self._ice = RTCIceTransport(self._gatherer)
         self._dtls = RTCDtlsTransport(self._ice, [RTCCertificate.generateCertificate()])
         self._sctp = parts.sctp(self._dtls)
@@ -280,12 +281,23 @@ class AiortcEngine:
         return AiortcAttempt(remote, offerer=offerer, ice_servers=ice_servers, parts=self._parts)
 
 
-def _rtc_server(server: IceServer) -> RTCIceServer:
-    return RTCIceServer(
-        urls=list(server.urls),
-        username=server.username or None,
-        credential=server.credential or None,
-    )
+def _rtc_servers(servers: Sequence[IceServer]) -> list[RTCIceServer]:
+    """The servers that aiortc understands. Others may mean something to other programs."""
+    return [
+        RTCIceServer(urls=[url], username=server.username or None, credential=server.credential)
+        for server in servers
+        for url in server.urls
+        if _is_understood(url)
+    ]
+
+
+def _is_understood(url: str) -> bool:
+    try:
+        parse_stun_turn_uri(url)
+    except ValueError:
+        _log.info("a STUN or TURN server's address makes no sense and is left out")
+        return False
+    return True
 
 
 def _small_candidates(gathered: Sequence[RTCIceCandidate]) -> tuple[Candidate, ...]:

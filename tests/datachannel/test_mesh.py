@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datachannel import calls, signals
 from datachannel import mesh as mesh_module
-from datachannel import signals
+from datachannel.calls import rotated
 from datachannel.errors import LinkClosed, Unavailable
-from datachannel.mesh import Mesh, rotated
+from datachannel.mesh import Mesh
 from datachannel.signals import AttemptId, SignalBox
 from signaling.messages import IceServer, MemberId
 from tests.support.members import a_member, counted_bytes
@@ -196,6 +197,23 @@ def test_an_attempt_that_hangs_is_given_up_and_the_next_one_is_new():
     in_world(main)
 
 
+def test_a_bug_in_the_engine_is_logged_and_the_next_attempt_works(caplog):
+    async def main(world: World) -> None:
+        low, high = world.members
+        real = low.engine.attempt
+
+        def broken(*_: object, **__: object) -> None:
+            raise ZeroDivisionError
+
+        low.engine.attempt = broken  # type: ignore[method-assign, assignment]
+        await unavailable(low, high.id)
+        low.engine.attempt = real  # type: ignore[method-assign]
+        await low.mesh.session(high.id)
+
+    in_world(main)
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_a_caller_gives_up_earlier_than_the_attempt_if_it_wants():
     async def main(world: World) -> None:
         low, high = world.members
@@ -298,7 +316,7 @@ def test_an_idle_session_is_closed_and_a_new_one_made_on_demand():
 def test_another_fingerprint_than_the_one_on_the_channel_is_refused():
     async def main(world: World) -> None:
         low, high = world.members
-        connect = low.mesh._connect
+        connect = low.mesh._calls._connect
 
         async def connect_past_another(friend, trying, role, local, remote):
             seen = signals.Description(
@@ -306,7 +324,7 @@ def test_another_fingerprint_than_the_one_on_the_channel_is_refused():
             )
             return await connect(friend, trying, role, local, seen)
 
-        low.mesh._connect = connect_past_another  # type: ignore[method-assign]
+        low.mesh._calls._connect = connect_past_another  # type: ignore[method-assign]
         reason, _ = await unavailable(low, high.id)
         assert "not the friend" in reason
         assert high.mesh.links() == []
@@ -317,7 +335,9 @@ def test_another_fingerprint_than_the_one_on_the_channel_is_refused():
 def test_a_link_to_another_member_than_the_one_called_is_refused():
     async def main(world: World) -> None:
         low, _, high = world.members
-        low.mesh._credentials = a_member("mallory")  # on the channel only: signals stay low's
+        low.mesh._calls._credentials = a_member(
+            "mallory"
+        )  # on the channel only: signals stay low's
         reason, _ = await unavailable(high, low.id, timeout_s=30)
         assert reason
         assert high.mesh.links() == []
@@ -332,7 +352,7 @@ def test_a_friend_that_says_nothing_on_the_channel_is_given_up():
         async def mute(*_: object) -> None:
             await asyncio.sleep(1000)
 
-        high.mesh._connect = mute  # type: ignore[method-assign, assignment]
+        high.mesh._calls._connect = mute  # type: ignore[method-assign, assignment]
         _, took_s = await unavailable(low, high.id)
         assert took_s == pytest.approx(15, abs=0.2)
 
@@ -355,7 +375,7 @@ def test_signals_of_strangers_and_replayed_ones_are_not_acted_upon(caplog):
         assert len(low.engine.attempts) == len(high.engine.attempts) == 1
 
     in_world(main)
-    assert "replay" in caplog.text
+    assert caplog.text.count("refused (replay)") == 2  # one at each end
 
 
 def test_an_offer_from_the_higher_id_and_an_answer_to_another_offer_are_ignored():
@@ -378,10 +398,10 @@ def test_an_offer_from_the_higher_id_and_an_answer_to_another_offer_are_ignored(
         assert low.engine.attempts == []
         await high.engine.attempts[0].close()
 
-        high.mesh._on_signal = high.port.on_signal = lambda *_: None  # type: ignore[method-assign]
+        high.port.on_signal = lambda *_: None  # type: ignore[method-assign]
         dialling = asyncio.get_running_loop().create_task(unavailable(low, high.id))
         await asyncio.sleep(1)
-        trying = low.mesh._friends[high.id].trying
+        trying = low.mesh._calls._calls[high.id].trying
         assert trying is not None
         wrong = signals.Answer(b"\x01" * 32, description)
         low.port.on_signal(high.id, box.seal(low.id, trying.id, wrong, now=now + 1).blob)
@@ -393,7 +413,7 @@ def test_an_offer_from_the_higher_id_and_an_answer_to_another_offer_are_ignored(
 
 
 def test_a_friend_without_room_declines_and_the_caller_need_not_wait(monkeypatch):
-    monkeypatch.setattr(mesh_module, "ATTEMPTS_MAX", 0)
+    monkeypatch.setattr(calls, "ATTEMPTS_MAX", 0)
 
     async def main(world: World) -> None:
         low, high = world.members

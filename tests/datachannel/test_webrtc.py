@@ -295,6 +295,7 @@ async def test_no_server_is_contacted_but_those_given():
     await pair.close()
     servers = [
         IceServer(urls=("stun:stun.example:3479",), username="", credential=""),
+        IceServer(urls=("stun:", "http://x", "nonsense", "turn:a:b:c")),
         IceServer(urls=("turn:turn.example?transport=tcp",), username="u", credential="c"),
     ]
     attempt = AiortcAttempt(BEN, offerer=True, ice_servers=servers, parts=aiortc_fixes.FIXED_PARTS)
