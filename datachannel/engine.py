@@ -6,7 +6,7 @@ signal port; tests have others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,7 +54,7 @@ class Attempt(Protocol):
         """Raises Unavailable. The caller has a timer."""
 
     async def add_candidates(self, candidates: Sequence[Candidate], *, complete: bool) -> None: ...
-    async def close(self) -> None:
+    def close(self) -> Awaitable[None]:
         """Give up, or end the link that came of it. May be called many times."""
 
 
