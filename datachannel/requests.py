@@ -7,6 +7,7 @@ A caller gets `Refusal` when the other side says no, `RemoteError` when it break
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from datachannel.errors import ProtocolError, Refusal
@@ -62,6 +63,8 @@ async def put_share(
             raise ProtocolError(f"it wants to continue at {offset} of {length}")
         while offset < length:
             data = await read(offset, min(READ_BYTES, length - offset))
+            if not data:
+                raise ValueError(f"the payload ends at {offset} of {length} bytes")
             await stream.send_data(data)
             offset += len(data)
             if progress is not None:
@@ -70,32 +73,24 @@ async def put_share(
         await expect(stream, Stored)
 
 
+@asynccontextmanager
 async def get_share(
     session: PeerSession, name: bytes, first_block: int = 0, block_count: int = 0
-) -> tuple[Found, AsyncIterator[bytes]]:
+) -> AsyncIterator[tuple[Found, AsyncIterator[bytes]]]:
     """A share's header and length, and its bytes (or those of some blocks), unverified.
 
-    The iterator gives exactly as many bytes as `Found` implies, or raises RemoteError.
+    The iterator gives exactly as many bytes as `Found` implies, or raises RemoteError. Leaving the
+    context early ends the transfer.
     """
-    stream = await session.open(Get(name, first_block, block_count))
-    try:
+    async with await session.open(Get(name, first_block, block_count)) as stream:
+        await stream.finish()
         found = await expect(stream, Found)
         start = first_block * BLOCK_BYTES
         end = found.length if not block_count else start + block_count * BLOCK_BYTES
         size = min(end, found.length) - start
         if size < 0:
             raise ProtocolError("it announces blocks that the share does not have")
-        await stream.finish()
-    except BaseException:
-        await stream.reset("bad_request")
-        raise
-    return found, _close_after(stream, size)
-
-
-async def _close_after(stream: Stream, size: int) -> AsyncIterator[bytes]:
-    async with stream:
-        async for data in receive_body(stream, size):
-            yield data
+        yield found, receive_body(stream, size)
 
 
 async def delete_shares(session: PeerSession, names: Sequence[bytes]) -> int:

@@ -223,24 +223,24 @@ class Fetcher:
 
     async def _receive(self, spec: PackSpec, number: int, member: MemberId, path: Path) -> None:
         header = encode_header(ShareHeader(self._owner, spec.id, spec.needed, number, spec.length))
-        session = await self._friends.session(member)
-        found, body = await get_share(session, spec.shares[number])
-        if found.header != header:
-            raise WrongShare("its header is another share's")
-        if found.length != payload_length_of(spec.length, spec.needed):
-            raise WrongShare(f"it claims to have {found.length} bytes")
         hasher = ShareHasher(header)
-        with path.open("wb", buffering=0) as file:
-            waiting: list[bytes] = []
-            size = 0
-            async for data in body:
-                waiting.append(data)
-                size += len(data)
-                self.fetched_bytes += len(data)
-                if size >= WRITE_BYTES:
-                    await self._keep(hasher, file, waiting)
-                    waiting, size = [], 0
-            await self._keep(hasher, file, waiting)
+        session = await self._friends.session(member)
+        async with get_share(session, spec.shares[number]) as (found, body):
+            if found.header != header:
+                raise WrongShare("its header is another share's")
+            if found.length != payload_length_of(spec.length, spec.needed):
+                raise WrongShare(f"it claims to have {found.length} bytes")
+            with path.open("wb", buffering=0) as file:
+                waiting: list[bytes] = []
+                size = 0
+                async for data in body:
+                    waiting.append(data)
+                    size += len(data)
+                    self.fetched_bytes += len(data)
+                    if size >= WRITE_BYTES:
+                        await self._keep(hasher, file, waiting)
+                        waiting, size = [], 0
+                await self._keep(hasher, file, waiting)
         try:
             name = hasher.finish()
         except FormatError as error:

@@ -129,8 +129,8 @@ async def put(session: PeerSession, progress: Callable[[int], None] | None = Non
 
 
 async def get(session: PeerSession, first_block: int = 0, block_count: int = 0) -> bytes:
-    _, parts = await requests.get_share(session, NAME, first_block, block_count)
-    return b"".join([part async for part in parts])
+    async with requests.get_share(session, NAME, first_block, block_count) as (_, parts):
+        return b"".join([part async for part in parts])
 
 
 async def test_a_share_is_put_and_got():
@@ -139,9 +139,9 @@ async def test_a_share_is_put_and_got():
         await put(session, sent.append)
         assert holder.shares == {NAME: (HEADER, PAYLOAD)}
         assert sum(sent) == len(PAYLOAD)
-        found, parts = await requests.get_share(session, NAME)
-        assert found == Found(HEADER, len(PAYLOAD))
-        assert b"".join([part async for part in parts]) == PAYLOAD
+        async with requests.get_share(session, NAME) as (found, parts):
+            assert found == Found(HEADER, len(PAYLOAD))
+            assert b"".join([part async for part in parts]) == PAYLOAD
 
 
 @pytest.mark.parametrize(("first", "count"), [(0, 1), (3, 2), (47, 1), (48, 1), (40, 100), (48, 0)])
@@ -329,10 +329,9 @@ async def test_an_asker_that_stops_reading_ends_the_request():
             ended.set()
 
     async with asking(long) as (session, _):
-        _, parts = await requests.get_share(session, NAME)
-        async for _ in parts:
-            break
-        await parts.aclose()  # type: ignore[attr-defined]
+        async with requests.get_share(session, NAME) as (_, parts):
+            async for _ in parts:
+                break
         await ended.wait()
         assert not session.closed
 

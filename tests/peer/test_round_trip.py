@@ -280,9 +280,7 @@ def test_files_of_a_lost_pack_are_named_and_the_rest_is_restored(member, files, 
     assert back == {b"file 0", b"file 1", b"file 2", b"file 3"} - lost
 
 
-def test_shares_that_do_not_fit_together_lose_their_files_and_nothing_else(
-    member, files, tmp_path
-):
+def test_shares_that_do_not_fit_together_lose_their_files_and_nothing_else(member, files, tmp_path):
     (files / "x").write_bytes(os.urandom(100_000))
     member.night(files)
     heard = member.restore(tmp_path / "back", spoil=lambda data: bytes(len(data)))
