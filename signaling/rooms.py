@@ -33,6 +33,8 @@ from signaling.messages import (
 )
 
 Outgoing = list[tuple[int, FromServer]]
+MEMBER_OVERHEAD_BYTES = 64
+"""What remembering a member costs beside its card: its id and its place."""
 Verify = Callable[[bytes, bytes, bytes], bool]
 """(public key, message, signature) -> whether it is good. Ed25519, handed in."""
 
@@ -63,16 +65,29 @@ class Rooms:
         verify: Verify,
         *,
         groups_max: int,
+        cards_bytes_max: int,
         ice_servers: tuple[IceServer, ...] = (),
     ) -> None:
         self._rooms = {name_id: Room(group) for name_id, group in groups.items()}
         self._verify, self._groups_max, self._ice_servers = verify, groups_max, ice_servers
+        self._cards_bytes_max = cards_bytes_max
+        self._cards_bytes = sum(
+            len(card) + MEMBER_OVERHEAD_BYTES
+            for group in groups.values()
+            for card in group.members.values()
+        )
         self._places: dict[int, tuple[Room, MemberId]] = {}
         self.dirty: dict[bytes, Group] = {}
+        """Groups as they are now. One without members is to be forgotten."""
 
     def knows(self, name_id: bytes) -> bool:
         """Whether there is such a group."""
         return name_id in self._rooms
+
+    def has_member(self, name_id: bytes, member: MemberId) -> bool:
+        """Whether the group knows this member, online or not."""
+        room = self._rooms.get(name_id)
+        return room is not None and member in room.group.members
 
     def is_joined(self, connection: int) -> bool:
         """Whether this connection is a member's."""
@@ -112,11 +127,9 @@ class Rooms:
                 self._remember(room, member, card)
                 return self._others(room, member, Arrived(member, card))
             case Leave():
-                out = self._others(room, member, Removed(member))
-                room.group.members.pop(member, None)
-                self.dirty[room.group.name_id] = room.group
                 self._forget(connection)
-                return out
+                self._remove(room, member)
+                return self._others(room, member, Removed(member))
             case Join():
                 return [(connection, Failed("bad_message", "already joined"))]
 
@@ -144,16 +157,19 @@ class Rooms:
         )
 
     def _refusal(self, room: Room | None, join: Join, member: MemberId) -> Failed | None:
-        if room is None:
-            if not join.create:
-                return Failed("unknown_group", "nobody has used this group's name yet")
-            if len(self._rooms) >= self._groups_max:
-                return Failed("server_full", "this server takes no more groups", 3600.0)
-            return None
-        if not hmac.compare_digest(room.group.group_key, join.group_key):
+        if room is None and not join.create:
+            return Failed("unknown_group", "nobody has used this group's name yet")
+        if room is None and len(self._rooms) >= self._groups_max:
+            return Failed("server_full", "this server takes no more groups", 3600.0)
+        if room is not None and not hmac.compare_digest(room.group.group_key, join.group_key):
             return Failed("wrong_password", "the password is not the one of this group")
-        if member not in room.group.members and len(room.group.members) >= MEMBERS_MAX:
+        members = {} if room is None else room.group.members
+        if member in members:
+            return None
+        if len(members) >= MEMBERS_MAX:
             return Failed("group_full", f"a group has at most {MEMBERS_MAX} members")
+        if self._cards_bytes + len(join.card) + MEMBER_OVERHEAD_BYTES > self._cards_bytes_max:
+            return Failed("server_full", "this server takes no more members", 3600.0)
         return None
 
     def _enter(
@@ -176,9 +192,20 @@ class Rooms:
         return out + self._others(room, member, Arrived(member, card))
 
     def _remember(self, room: Room, member: MemberId, card: bytes) -> None:
-        if room.group.members.get(member) != card:
-            room.group.members[member] = card
+        members = room.group.members
+        if members.get(member) != card:
+            self._cards_bytes += len(card) - len(members.get(member, b""))
+            self._cards_bytes += 0 if member in members else MEMBER_OVERHEAD_BYTES
+            members[member] = card
             self.dirty[room.group.name_id] = room.group
+
+    def _remove(self, room: Room, member: MemberId) -> None:
+        """For good. With its last member a group's name is free again."""
+        group = room.group
+        self._cards_bytes -= len(group.members.pop(member)) + MEMBER_OVERHEAD_BYTES
+        self.dirty[group.name_id] = group
+        if not group.members:
+            del self._rooms[group.name_id]
 
     def _others(self, room: Room, member: MemberId, message: FromServer) -> Outgoing:
         return [

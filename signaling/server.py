@@ -11,27 +11,28 @@ import contextlib
 import itertools
 import logging
 import os
-from collections import Counter, deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import web
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import CryptoError
 
 from signaling.config import ServerConfig
-from signaling.limits import Buckets, address_key
+from signaling.connection import Backlog, Connection
+from signaling.limits import Bucket, Gate, client_address
 from signaling.messages import (
     MESSAGE_BYTES_MAX,
     NONCE_BYTES,
     VERSION,
     Challenge,
     Failed,
-    FromServer,
     Join,
     MessageError,
+    UpdateCard,
     decode_from_client,
-    encode,
+    member_id_of,
 )
 from signaling.rooms import Group, Outgoing, Rooms
 from signaling.store import Store, StoreError, TinyDbStore
@@ -40,6 +41,9 @@ log = logging.getLogger("covey.signaling")
 
 PATH = "/v1/ws"
 SAVE_RETRY_S = 5.0
+SAVE_REST_FACTOR = 3.0
+"""A large database takes long to write; the disk rests this many times as long as that took."""
+_HOST = re.compile(r"[a-z0-9.:\[\]_-]{1,255}")
 
 
 def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
@@ -51,284 +55,251 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
-@dataclass(slots=True, eq=False)
-class Connection:
-    """One client. What waits for it is bounded; who does not read is dropped."""
-
-    number: int
-    socket: web.WebSocketResponse
-    address: str
-    transport: asyncio.WriteTransport | None
-    waiting: deque[bytes] = field(default_factory=deque)
-    waiting_bytes: int = 0
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    closing: bool = False
-
-
 class Server:
     """One server process."""
 
     def __init__(
-        self, config: ServerConfig, store: Store, random_bytes: Callable[[int], bytes]
+        self,
+        config: ServerConfig,
+        groups: dict[bytes, Group],
+        store: Store,
+        random_bytes: Callable[[int], bytes],
     ) -> None:
         self._config, self._store, self._random_bytes = config, store, random_bytes
-        limits = config.limits
-        self._limits = limits
+        self._limits = limits = config.limits
         self._rooms = Rooms(
-            store.load(), verify, groups_max=limits.groups_max, ice_servers=config.ice_servers
+            groups,
+            verify,
+            groups_max=limits.groups_max,
+            cards_bytes_max=limits.cards_bytes_max,
+            ice_servers=config.ice_servers,
         )
-        self._connects = Buckets(*limits.connects_per_address)
-        self._wrong_by_address = Buckets(*limits.wrong_passwords_per_address)
-        self._wrong_by_group = Buckets(*limits.wrong_passwords_per_group)
-        self._new_by_address = Buckets(*limits.new_groups_per_address)
+        self._gate = Gate(limits)
+        self._backlog = Backlog()
         self._numbers = itertools.count(1)
         self._connections: dict[int, Connection] = {}
         self._per_address: Counter[str] = Counter()
         self._changed = asyncio.Event()
         self._counters: Counter[str] = Counter()
-        self._saver: asyncio.Task[None] | None = None
 
     def application(self) -> web.Application:
-        """The aiohttp application."""
+        """The aiohttp application. `keep` runs beside it."""
         app = web.Application(client_max_size=1024)
         app.router.add_get(PATH, self._serve)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/metrics", self._metrics)
-        app.on_startup.append(self._start)
-        app.on_shutdown.append(self._shut_down)
-        app.on_cleanup.append(self._clean_up)
+        app.on_shutdown.append(self._end_connections)
         return app
 
-    # --- life -------------------------------------------------------------------------------
+    # --- what is remembered -----------------------------------------------------------------
 
-    async def _start(self, _: web.Application) -> None:
-        self._saver = asyncio.create_task(self._save_changes())
-
-    async def _shut_down(self, _: web.Application) -> None:
-        closing = [
-            connection.socket.close(code=WSCloseCode.GOING_AWAY)
-            for connection in list(self._connections.values())
-        ]
-        await asyncio.gather(*closing, return_exceptions=True)
-
-    async def _clean_up(self, _: web.Application) -> None:
-        if self._saver is not None:
-            self._saver.cancel()
-            await asyncio.gather(self._saver, return_exceptions=True)
-        await self._save()
-        await asyncio.to_thread(self._store.close)
-
-    async def _save_changes(self) -> None:
+    async def save_changes(self) -> None:
+        """Until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
             await self._changed.wait()
             self._changed.clear()
-            if not await self._save():
+            began = loop.time()
+            if await self.save():
+                await asyncio.sleep((loop.time() - began) * SAVE_REST_FACTOR)
+            else:
                 await asyncio.sleep(SAVE_RETRY_S)
                 self._changed.set()
 
-    async def _save(self) -> bool:
+    async def save(self) -> bool:
+        """Remember all changes until now. False when it did not work, so try again."""
         dirty = list(self._rooms.dirty.values())
         self._rooms.dirty.clear()
         if not dirty:
             return True
         copies = [Group(g.name_id, g.group_key, dict(g.members)) for g in dirty]
+        writing = asyncio.create_task(asyncio.to_thread(self._store.save, copies))
         try:
-            await asyncio.to_thread(self._store.save, copies)
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])  # never two writers
+            if writing.exception() is not None:
+                self._not_saved(dirty)
+            raise
         except StoreError as error:
             log.error("changes cannot be remembered now: %s", error)
-            for group in dirty:
-                self._rooms.dirty.setdefault(group.name_id, group)
+            self._counters["saves_failed"] += 1
+            self._not_saved(dirty)
             return False
         return True
+
+    def _not_saved(self, groups: list[Group]) -> None:
+        for group in groups:
+            self._rooms.dirty.setdefault(group.name_id, group)
 
     # --- a connection -----------------------------------------------------------------------
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        address = address_key(request.remote or "")
-        wait = self._refuses(address)
+        address = client_address(request.remote or "", request.headers.get("X-Forwarded-For", ""))
+        wait = self._wait_to_connect(address)
         if wait:
             self._counters["connections_refused"] += 1
             return web.Response(status=503, headers={"Retry-After": str(int(wait) + 1)})
+        host = request.headers.get("Host", "").lower()
+        names = self._config.names or (host,)
+        if not _HOST.fullmatch(names[0]):
+            return web.Response(status=400, text="the Host header names no host\n")
         socket = web.WebSocketResponse(
-            heartbeat=self._limits.heartbeat_s, max_msg_size=MESSAGE_BYTES_MAX, compress=False
+            timeout=self._limits.close_timeout_s,
+            heartbeat=self._limits.heartbeat_s,
+            max_msg_size=MESSAGE_BYTES_MAX,
+            compress=False,
         )
         await socket.prepare(request)
-        connection = Connection(next(self._numbers), socket, address, _transport(request))
-        self._connections[connection.number] = connection
-        self._per_address[address] += 1
-        self._counters["connections"] += 1
-        sending = asyncio.create_task(self._send_waiting(connection))
-        try:
-            await self._converse(connection, request.headers.get("Host", ""))
-        finally:
-            self._send(self._rooms.disconnected(connection.number))
-            connection.closing = True
-            connection.wake.set()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._limits.send_timeout_s):
-                    await asyncio.gather(sending, return_exceptions=True)
-            sending.cancel()
-            del self._connections[connection.number]
-            self._per_address[address] -= 1
-            if not self._per_address[address]:
-                del self._per_address[address]
-            await socket.close()
+        transport = request.transport
+        if not isinstance(transport, asyncio.WriteTransport):
+            return socket  # it has gone already
+        connection = Connection(
+            next(self._numbers), socket, address, transport, self._limits, self._backlog
+        )
+        with self._counted(connection):
+            sending = asyncio.create_task(connection.send_queued())
+            try:
+                await self._converse(connection, names)
+            finally:
+                self._send(self._rooms.disconnected(connection.number))
+                connection.end()
+                await self._finish(connection, sending)
         return socket
 
-    def _refuses(self, address: str) -> float:
+    def _wait_to_connect(self, address: str) -> float:
         limits = self._limits
-        if len(self._connections) >= limits.connections_max:
+        if (
+            len(self._connections) >= limits.connections_max
+            or self._per_address[address] >= limits.connections_per_address_max
+        ):
             return 30.0
-        if self._per_address[address] >= limits.connections_per_address_max:
-            return 30.0
-        return self._connects.take(address, now=_now())
+        return self._gate.connect(address, now=_now())
 
-    async def _converse(self, connection: Connection, host: str) -> None:
-        names = self._config.names or (host.lower(),)
+    @contextlib.contextmanager
+    def _counted(self, connection: Connection) -> Iterator[None]:
+        self._connections[connection.number] = connection
+        self._per_address[connection.address] += 1
+        self._counters["connections"] += 1
+        try:
+            yield
+        finally:
+            del self._connections[connection.number]
+            self._per_address[connection.address] -= 1
+            if not self._per_address[connection.address]:
+                del self._per_address[connection.address]
+            if connection.dropped:
+                self._counters["slow_readers_dropped"] += 1
+
+    async def _finish(self, connection: Connection, sending: asyncio.Task[None]) -> None:
+        """What waits is sent, but not for long."""
+        try:
+            async with asyncio.timeout(self._limits.send_timeout_s):
+                await sending
+        except TimeoutError:
+            connection.abort()
+        finally:
+            sending.cancel()
+
+    async def _converse(self, connection: Connection, names: tuple[str, ...]) -> None:
         nonce = self._random_bytes(NONCE_BYTES)
-        self._queue(connection, Challenge(VERSION, names[0], nonce))
+        connection.queue(Challenge(VERSION, names[0], nonce))
         if not await self._join(connection, names, nonce):
             return
-        bucket = Buckets(*self._limits.messages_per_connection, keys_max=1)
-        while (data := await self._receive(connection, None)) is not None:
-            if bucket.take(0, now=_now()):
-                self._refuse(connection, Failed("rate_limited", "too many messages", 5.0))
+        messages = Bucket(self._limits.messages_per_connection)
+        cards = Bucket(self._limits.cards_per_connection)
+        while (data := await connection.receive()) is not None:
+            if messages.take(now=_now()):
+                connection.queue(Failed("rate_limited", "too many messages", 5.0))
                 return
             try:
                 message = decode_from_client(data)
             except MessageError:
-                self._refuse(connection, Failed("bad_message", "this is no message"))
+                connection.queue(Failed("bad_message", "this is no message"))
+                return
+            if isinstance(message, UpdateCard) and cards.take(now=_now()):
+                connection.queue(Failed("rate_limited", "too many cards", 60.0))
                 return
             if not self._rooms.is_joined(connection.number):
-                return  # replaced meanwhile, or it has left
+                return  # replaced meanwhile
             self._send(self._rooms.handle(connection.number, message))
-            self._remember()
             self._counters["messages"] += 1
+            if not self._rooms.is_joined(connection.number):
+                return  # it has left
 
     async def _join(self, connection: Connection, names: tuple[str, ...], nonce: bytes) -> bool:
-        data = await self._receive(connection, self._limits.join_timeout_s)
+        data = await connection.receive(self._limits.join_timeout_s)
         if data is None:
             return False
+        now, address = _now(), connection.address
         try:
             join = decode_from_client(data)
         except MessageError:
             join = None
         if not isinstance(join, Join):
-            self._refuse(connection, Failed("bad_message", "join first"))
+            self._gate.failed(address, b"", "bad_message", now=now)
+            connection.queue(Failed("bad_message", "join first"))
             return False
-        now = _now()
-        wait = self._wait_of(connection, join, now)
-        if wait:
-            self._refuse(connection, Failed("rate_limited", "too many attempts", min(wait, 3600.0)))
-            return False
-        known = self._rooms.knows(join.name_id)
-        out: Outgoing = []
-        for name in names:
-            out = self._rooms.join(connection.number, join, server_name=name, nonce=nonce)
-            refused = out[-1][1] if len(out) == 1 else None
-            if not isinstance(refused, Failed) or refused.code != "bad_signature":
-                break
-        out = self._count_attempt(connection, join, out, known=known, now=now)
-        self._send(out)
-        self._remember()
-        return self._rooms.is_joined(connection.number)
-
-    def _wait_of(self, connection: Connection, join: Join, now: float) -> float:
-        wait = self._wrong_by_address.wait(connection.address, now=now)
-        if not self._rooms.knows(join.name_id) and join.create:
-            wait = max(wait, self._new_by_address.wait(connection.address, now=now))
-        return wait
-
-    def _count_attempt(
-        self, connection: Connection, join: Join, out: Outgoing, *, known: bool, now: float
-    ) -> Outgoing:
-        """Count an attempt to join; a guesser may learn less from the answer.
-
-        When a group has seen many wrong passwords, a further wrong one is answered like too many
-        attempts. The right one is let in all the same, so nobody can lock a group out.
-        """
-        answer = next((m for number, m in out if number == connection.number), None)
-        if not isinstance(answer, Failed):
-            self._counters["joins"] += 1
-            if not known:
-                self._new_by_address.take(connection.address, now=now)
-            return out
-        self._counters[f"joins_{answer.code}"] += 1
-        if answer.code in ("wrong_password", "bad_signature"):
-            self._wrong_by_address.take(connection.address, now=now)
-            wait = self._wrong_by_group.take(join.name_id, now=now)
+        known_group = self._rooms.knows(join.name_id)
+        known_member = self._rooms.has_member(join.name_id, member_id_of(join.identity_key))
+        if not known_member:
+            wait = self._gate.wait_to_join(
+                address, join.name_id, known_group=known_group, create=join.create, now=now
+            )
             if wait:
-                limited = Failed("rate_limited", "too many attempts", min(wait, 3600.0))
-                return [(connection.number, limited)]
-        return out
+                self._counters["joins_rate_limited"] += 1
+                connection.queue(Failed("rate_limited", "too many attempts", wait))
+                return False
+        failed, out = self._try_names(connection.number, join, names, nonce)
+        if failed is not None:
+            self._counters[f"joins_{failed.code}"] += 1
+            self._gate.failed(address, join.name_id, failed.code, now=now)
+        else:
+            self._counters["joins"] += 1
+            if not known_member:
+                self._gate.entered(address, new_group=not known_group, now=now)
+        self._send(out)
+        return failed is None
 
-    async def _receive(self, connection: Connection, timeout_s: float | None) -> bytes | None:
-        """The next frame; None at the end of the connection, or for a frame that is not binary."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                message = await connection.socket.receive()
-        except TimeoutError:
-            return None
-        if message.type is WSMsgType.BINARY:
-            data: bytes = message.data
-            return data
-        return None
-
-    # --- sending ----------------------------------------------------------------------------
-
-    def _refuse(self, connection: Connection, failed: Failed) -> None:
-        self._queue(connection, failed)
+    def _try_names(
+        self, number: int, join: Join, names: tuple[str, ...], nonce: bytes
+    ) -> tuple[Failed | None, Outgoing]:
+        """A server may go by several names; the client has signed for one of them."""
+        failed, out = None, Outgoing()
+        for name in names:
+            out = self._rooms.join(number, join, server_name=name, nonce=nonce)
+            first = out[0][1]
+            failed = first if isinstance(first, Failed) and out[0][0] == number else None
+            if failed is None or failed.code != "bad_signature":
+                break
+        return failed, out
 
     def _send(self, out: Outgoing) -> None:
         for number, message in out:
             connection = self._connections.get(number)
             if connection is not None:
-                self._queue(connection, message)
-
-    def _queue(self, connection: Connection, message: FromServer) -> None:
-        if connection.closing:
-            return
-        data = encode(message)
-        connection.waiting.append(data)
-        connection.waiting_bytes += len(data)
-        limits = self._limits
-        if (
-            len(connection.waiting) > limits.outgoing_messages_max
-            or connection.waiting_bytes > limits.outgoing_bytes_max
-        ):
-            self._counters["slow_readers_dropped"] += 1
-            connection.waiting.clear()
-            self._abort(connection)
-        elif isinstance(message, Failed):
-            connection.closing = True
-        connection.wake.set()
-
-    def _abort(self, connection: Connection) -> None:
-        connection.closing = True
-        if connection.transport is not None:
-            connection.transport.abort()
-
-    async def _send_waiting(self, connection: Connection) -> None:
-        try:
-            while True:
-                while connection.waiting:
-                    data = connection.waiting.popleft()
-                    connection.waiting_bytes -= len(data)
-                    async with asyncio.timeout(self._limits.send_timeout_s):
-                        await connection.socket.send_bytes(data)
-                if connection.closing:
-                    await connection.socket.close()
-                    return
-                connection.wake.clear()
-                await connection.wake.wait()
-        except (ConnectionError, TimeoutError, RuntimeError):
-            self._abort(connection)
-
-    def _remember(self) -> None:
+                connection.queue(message)
         if self._rooms.dirty:
             self._changed.set()
 
-    # --- pages ------------------------------------------------------------------------------
+    # --- life -------------------------------------------------------------------------------
+
+    async def _end_connections(self, _: web.Application) -> None:
+        for connection in self._connections.values():
+            connection.end()
+
+    async def drop_loiterers(self, runner: web.AppRunner) -> None:
+        """Until cancelled: end TCP connections that never become a member's."""
+        seen: dict[asyncio.BaseTransport, float] = {}
+        while True:
+            await asyncio.sleep(self._limits.request_timeout_s / 2)
+            now, served = _now(), {c.transport for c in self._connections.values()}
+            handlers = runner.server.connections if runner.server is not None else []
+            there = {h.transport for h in handlers if h.transport is not None} - served
+            seen = {transport: seen.get(transport, now) for transport in there}
+            for transport, since in seen.items():
+                if now - since >= self._limits.request_timeout_s:
+                    transport.close()
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -339,14 +310,10 @@ class Server:
             f"covey_groups {groups}",
             f"covey_members_online {online}",
             f"covey_connections {len(self._connections)}",
+            f"covey_bytes_waiting {self._backlog.bytes}",
             *(f"covey_{name}_total {count}" for name, count in sorted(self._counters.items())),
         ]
         return web.Response(text="\n".join(lines) + "\n")
-
-
-def _transport(request: web.Request) -> asyncio.WriteTransport | None:
-    transport = request.transport
-    return transport if isinstance(transport, asyncio.WriteTransport) else None
 
 
 def _now() -> float:
@@ -356,15 +323,28 @@ def _now() -> float:
 async def serve(config: ServerConfig, *, ready: Callable[[str], None]) -> None:
     """Run a server until cancelled; `ready` hears its URL. Raises StoreError, OSError."""
     store = await asyncio.to_thread(TinyDbStore, config.data / "groups.json")
-    server = Server(config, store, os.urandom)  # noqa: TID251 - the server's composition root
-    runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=5.0)
+    groups = await asyncio.to_thread(store.load)
+    server = Server(config, groups, store, os.urandom)  # noqa: TID251 - the composition root
+    runner = web.AppRunner(
+        server.application(),
+        access_log=None,
+        keepalive_timeout=5.0,
+        shutdown_timeout=2 * config.limits.close_timeout_s,
+    )
     await runner.setup()
+    tasks: list[asyncio.Task[None]] = []
     try:
-        site = web.TCPSite(runner, config.host, config.port)
-        await site.start()
+        await web.TCPSite(runner, config.host, config.port).start()
+        tasks.append(asyncio.create_task(server.save_changes()))
+        tasks.append(asyncio.create_task(server.drop_loiterers(runner)))
         host, port = runner.addresses[0][:2]
         shown = f"[{host}]" if ":" in host else host
         ready(f"http://{shown}:{port}")
-        await asyncio.Event().wait()
+        await asyncio.gather(*tasks)
     finally:
         await runner.cleanup()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await server.save()
+        await asyncio.to_thread(store.close)

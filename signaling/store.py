@@ -31,7 +31,10 @@ class Store(Protocol):
         ...
 
     def save(self, groups: list[Group]) -> None:
-        """Remember these groups as they are now, durably. Raises StoreError."""
+        """Remember these groups as they are now, durably; forget those without members.
+
+        Raises StoreError, and then nothing has changed.
+        """
         ...
 
     def close(self) -> None:
@@ -104,6 +107,9 @@ class TinyDbStore:
             free = max((int(number) for number in table), default=0) + 1
             for group in groups:
                 number = rows.get(group.name_id.hex())
+                if not group.members:
+                    table.pop(number, None)
+                    continue
                 if number is None:
                     number, free = str(free), free + 1
                 table[number] = _row_of(group)
