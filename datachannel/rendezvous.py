@@ -5,8 +5,10 @@ soon at first, later up to a minute apart, with jitter so that a restarted serve
 After each connection the whole picture of the group is new.
 
 The server is believed nothing that matters. Cards are sealed by the group and signed by their
-member; a card that does not verify is ignored. Everything it sends is bounded. It can keep quiet
-about members or about signals, and nothing more.
+member; a card that does not verify is ignored. Everything it sends is bounded, and none of its
+words reach a person. It can keep quiet about members or about signals, and nothing more.
+
+While the server is away the last picture stays: links to members do not need it.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ import logging
 import os
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
@@ -58,18 +60,30 @@ CONNECT_TIMEOUT_S = 15.0
 JOIN_TIMEOUT_S = 15.0
 SEND_TIMEOUT_S = 15.0
 HEARTBEAT_S = 20.0
-RETRY_S_MIN = 0.3
-RETRY_S_MAX = 60.0
+CLOSE_TIMEOUT_S = 2.0
+RETRY_S_MIN = 0.4
+RETRY_S_MAX = 40.0
+"""Both with jitter: from half of it to one and a half of it."""
 RETRY_GROWTH = 1.7
+REFUSED_S_MIN = 15.0
+REFUSED_S_MAX = 600.0
+"""How long to stay away when the server says so."""
+STABLE_S = 30.0
+"""A connection that held this long was a good one: the next begins soon after its end."""
 NONCE_BYTES = 24
 
+SCHEMES = {"http": ("ws", 80), "https": ("wss", 443), "ws": ("ws", 80), "wss": ("wss", 443)}
+
 WORDS = {
-    "unknown_group": "Nobody has used this group's name yet.",
-    "wrong_password": "The password is not the one of this group.",
-    "group_full": "The group has as many members as a group can have.",
-    "server_full": "The server takes no more groups.",
-    "replaced": "Another computer has joined with the same recovery words.",
-    "rate_limited": "The server asks to wait after too many attempts.",
+    "unknown_group": "nobody has used this group's name at this server yet",
+    "wrong_password": "the password is not the one of this group",
+    "rate_limited": "the server asks to wait after too many attempts",
+    "group_full": "the group has as many members as a group can have",
+    "server_full": "the server takes no more groups or members",
+    "replaced": "another computer has joined with the same recovery words",
+    "bad_message": "the server does not understand this version of the program",
+    "bad_signature": "the server goes by another name than the one in its address",
+    "internal": "the server refuses without saying why",
 }
 
 
@@ -80,9 +94,9 @@ class Unreachable(Unavailable):
 class JoinRefused(Exception):
     """The server does not let this member in; `code` is one of `messages.FAILED_CODES`."""
 
-    def __init__(self, code: str, text: str) -> None:
+    def __init__(self, code: str, text: str, retry_after_s: float = 0.0) -> None:
         super().__init__(text)
-        self.code, self.text = code, text
+        self.code, self.text, self.retry_after_s = code, text, retry_after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +132,8 @@ class Rendezvous:
         self._url, self._credentials, self._card = url, credentials, card
         self._create, self._random_bytes, self._jitter = create, random_bytes, jitter
         self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self._members: dict[MemberId, Friend] = {}
+        self._members: Mapping[MemberId, Friend] = {}  # replaced, never changed
+        self._left = False
         self._joined = asyncio.Event()
         self._refused: JoinRefused | None = None
         self.ice_servers: tuple[IceServer, ...] = ()
@@ -142,15 +157,15 @@ class Rendezvous:
             raise self._refused
 
     async def run(self) -> None:
-        """Until cancelled. Raises JoinRefused when trying again is pointless."""
+        """Until cancelled, or `leave`. Raises JoinRefused when trying again is pointless."""
+        loop = asyncio.get_running_loop()
         retry_s = RETRY_S_MIN
         while True:
-            wait_s = 0.0
+            wait_s, began = 0.0, loop.time()
             try:
                 async with _connected(
                     self._url, self._credentials, self._card, self._random_bytes, self._create
                 ) as (socket, welcome):
-                    retry_s = RETRY_S_MIN
                     self._welcome(socket, welcome)
                     await self._listen(socket)
             except JoinRefused as refused:
@@ -159,11 +174,15 @@ class Rendezvous:
                     self._joined.set()
                     raise
                 log.warning("the server refuses for now: %s", refused.code)
-                wait_s = RETRY_S_MAX / 4
+                wait_s = min(max(refused.retry_after_s, REFUSED_S_MIN), REFUSED_S_MAX)
             except Unreachable as error:
                 log.info("%s", error)
             finally:
                 self._gone()
+            if self._left:
+                return
+            if loop.time() - began >= STABLE_S:
+                retry_s = RETRY_S_MIN
             await asyncio.sleep(max(wait_s, retry_s) * (0.5 + self._jitter.random()))
             retry_s = min(retry_s * RETRY_GROWTH, RETRY_S_MAX)
 
@@ -174,15 +193,18 @@ class Rendezvous:
         await self._send(Signal(to, blob))
 
     async def update_card(self, card: MemberCard) -> None:
-        """Tell everyone of a new name or offer; also after the next connection."""
+        """Tell everyone of a new name or offer, now or after the next connection."""
         self._card = card
-        if self.connected:
-            sealed = seal_card(self._credentials, card, self._random_bytes(NONCE_BYTES))
+        sealed = seal_card(self._credentials, card, self._random_bytes(NONCE_BYTES))
+        with suppress(Unreachable):
             await self._send(UpdateCard(sealed))
 
     async def leave(self) -> None:
-        """Tell the server that this member leaves for good. Raises Unreachable."""
+        """Tell the server that this member leaves for good; `run` ends. Raises Unreachable."""
         await self._send(Leave())
+        self._left = True
+        if self._socket is not None:
+            await self._socket.close()
 
     # --- listening --------------------------------------------------------------------------
 
@@ -198,8 +220,7 @@ class Rendezvous:
 
     async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         while True:
-            message = await _receive(socket)
-            match message:
+            match await _receive(socket):
                 case Signal(sender, blob):
                     if MemberId(sender) in self._members:
                         self.on_signal(MemberId(sender), blob)
@@ -207,11 +228,11 @@ class Rendezvous:
                 case Arrived(member, card):
                     self._learn(Presence(member, card, True))
                 case Departed(member) | Absent(member):
-                    self._set_online(MemberId(member), online=False)
-                case Removed(member):
-                    self._members.pop(MemberId(member), None)
-                case Failed(code, text):
-                    raise _refusal(code, text)
+                    self._set_offline(MemberId(member))
+                case Removed(removed):
+                    self._members = {m: f for m, f in self._members.items() if m != removed}
+                case Failed() as failed:
+                    raise _refusal(failed)
                 case _:
                     raise Unreachable("the server speaks out of turn")
             self.on_change()
@@ -226,19 +247,16 @@ class Rendezvous:
             log.warning("the server showed a member whose card does not verify")
             return
         if len(self._members) < MEMBERS_MAX or member in self._members:
-            self._members[member] = Friend(member, card, presence.online)
+            self._members = {**self._members, member: Friend(member, card, presence.online)}
 
-    def _set_online(self, member: MemberId, *, online: bool) -> None:
+    def _set_offline(self, member: MemberId) -> None:
         friend = self._members.get(member)
         if friend is not None:
-            self._members[member] = Friend(member, friend.card, online)
+            self._members = {**self._members, member: replace(friend, online=False)}
 
     def _gone(self) -> None:
-        """Without the server nobody is known to be there; open links are not touched."""
         if self._socket is not None:
             self._socket = None
-            for member in list(self._members):
-                self._set_online(member, online=False)
             self.on_change()
 
     async def _send(self, message: Signal | UpdateCard | Leave) -> None:
@@ -253,7 +271,7 @@ async def join_once(
     card: MemberCard,
     create: bool,
     *,
-    random_bytes: Callable[[int], bytes] = os.urandom,
+    random_bytes: Callable[[int], bytes] = os.urandom,  # noqa: TID251 - seals one card
 ) -> JoinOutcome:
     """Join, and end the connection. Raises JoinRefused, Unreachable."""
     async with _connected(url, credentials, card, random_bytes, create) as (_, welcome):
@@ -270,41 +288,47 @@ async def _connected(
 ) -> AsyncIterator[tuple[aiohttp.ClientWebSocketResponse, Joined]]:
     """A connection that has joined. Raises JoinRefused, Unreachable."""
     address, server_name = websocket_address(url)
-    timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S)
     sealed = seal_card(credentials, card, random_bytes(NONCE_BYTES))
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                socket = await session.ws_connect(
-                    address, heartbeat=HEARTBEAT_S, max_msg_size=SERVER_MESSAGE_BYTES_MAX
-                )
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise Unreachable(f"the server {server_name} cannot be reached") from error
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        socket = await _open_socket(session, address, server_name)
         try:
             async with asyncio.timeout(JOIN_TIMEOUT_S):
                 challenge = await _receive(socket)
                 if isinstance(challenge, Failed):
-                    raise _refusal(challenge.code, challenge.text)
+                    raise _refusal(challenge)
                 if not isinstance(challenge, Challenge) or challenge.version != VERSION:
-                    raise Unreachable("the server speaks another language than this program")
-                await _send(
-                    socket, _signed_join(credentials, sealed, server_name, challenge, create)
-                )
+                    raise Unreachable(f"{server_name} speaks another language than this program")
+                join = _signed_join(credentials, sealed, server_name, challenge, create)
+                await _send(socket, join)
                 welcome = await _receive(socket)
-        except TimeoutError as error:
-            await socket.close()
-            raise Unreachable(f"the server {server_name} does not answer") from error
-        except BaseException:
-            await socket.close()
-            raise
-        try:
             if isinstance(welcome, Failed):
-                raise _refusal(welcome.code, welcome.text)
+                raise _refusal(welcome)
             if not isinstance(welcome, Joined):
-                raise Unreachable("the server speaks out of turn")
+                raise Unreachable(f"{server_name} speaks out of turn")
             yield socket, welcome
+        except TimeoutError as error:
+            raise Unreachable(f"{server_name} does not answer") from error
         finally:
             await socket.close()
+
+
+async def _open_socket(
+    session: aiohttp.ClientSession, address: str, server_name: str
+) -> aiohttp.ClientWebSocketResponse:
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            return await session.ws_connect(
+                address,
+                headers={"Host": server_name},  # exactly what the signatures cover
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
+                heartbeat=HEARTBEAT_S,
+                max_msg_size=SERVER_MESSAGE_BYTES_MAX,
+            )
+    except aiohttp.WSServerHandshakeError as error:
+        why = "is busy" if error.status == 503 else "is no signaling server"
+        raise Unreachable(f"{server_name} {why}") from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise Unreachable(f"no connection to {server_name}") from error
 
 
 def _signed_join(
@@ -333,22 +357,32 @@ def _signed_join(
 
 
 def websocket_address(url: str) -> tuple[str, str]:
-    """(the WebSocket's URL, the server's name) of a server's URL. Raises Unreachable."""
+    """(the WebSocket's URL, the server's name) of a server's URL. Raises Unreachable.
+
+    The name is what stands in the Host header: lower case, and no port where it is the usual one.
+    """
     try:
         parts = urlsplit(url)
-        scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}[parts.scheme]
-        if not parts.hostname:
-            raise ValueError("no host")
+        scheme, usual_port = SCHEMES[parts.scheme]
+        host = (parts.hostname or "").encode("idna").decode("ascii")
+        port = parts.port
     except (KeyError, ValueError) as error:
         raise Unreachable(f"«{url}» is not the URL of a server") from error
-    name = parts.netloc.rpartition("@")[2].lower()
-    path = parts.path.rstrip("/")
-    return urlunsplit((scheme, name, path if path.endswith(PATH) else path + PATH, "", "")), name
+    if not host:
+        raise Unreachable(f"«{url}» names no server")
+    name = f"[{host}]" if ":" in host else host
+    if port is not None and port != usual_port:
+        name = f"{name}:{port}"
+    path = parts.path.rstrip("/").removesuffix(PATH) + PATH
+    return urlunsplit((scheme, name, path, "", "")), name
 
 
 async def _receive(socket: aiohttp.ClientWebSocketResponse) -> FromServer:
     """The next message. Raises Unreachable when there is none, or one that is none."""
-    message = await socket.receive()
+    try:
+        message = await socket.receive()
+    except (aiohttp.ClientError, OSError) as error:
+        raise Unreachable("the connection to the server broke") from error
     if message.type is not aiohttp.WSMsgType.BINARY:
         raise Unreachable("the server has closed the connection")
     try:
@@ -363,9 +397,11 @@ async def _send(
     try:
         async with asyncio.timeout(SEND_TIMEOUT_S):
             await socket.send_bytes(encode(message))
-    except (aiohttp.ClientError, ConnectionError, RuntimeError, TimeoutError) as error:
-        raise Unreachable("the server cannot be reached any more") from error
+    except (aiohttp.ClientError, OSError, RuntimeError) as error:
+        raise Unreachable("the connection to the server broke") from error
 
 
-def _refusal(code: str, text: str) -> JoinRefused:
-    return JoinRefused(code, WORDS.get(code) or f"The server says: {text or code}.")
+def _refusal(failed: Failed) -> JoinRefused:
+    """In our own words: what a server says is not for a person's terminal."""
+    code = failed.code if failed.code in WORDS else "internal"
+    return JoinRefused(code, WORDS[code], failed.retry_after_s)
