@@ -35,6 +35,8 @@ PUTS_PER_FRIEND = 2
 PATIENCE_S = 45.0
 """A friend that could not be reached for so long counts as gone for tonight."""
 RETRY_S = 2.0
+STALL_S = 60.0
+"""A share of which nothing moves for so long is given up, and so is the friend, for tonight."""
 READ_BYTES = 1 << 20
 RECORD_EVERY_S = 0.1
 """Acknowledgements are written to the catalog together, this often."""
@@ -161,6 +163,9 @@ class Shipper:
             shipment.payload_bytes,
             turn=shipment.row.id[0],
         )
+        for candidate in usable:
+            if candidate.free_bytes < shipment.payload_bytes and len(plan) < len(numbers):
+                self.problems[self.holders[candidate.member].name] = "has no more room"
         for number, member in sorted(plan.items()):
             holder = self.holders[member]
             holder.free_bytes -= shipment.payload_bytes
@@ -206,18 +211,11 @@ class Shipper:
     async def _ship(self, holder: Holder, shipment: Shipment, number: int) -> bool:
         """Try once. True: it is settled, one way or the other; False: it must be tried again."""
         loop = asyncio.get_running_loop()
-        row = shipment.row
-        header = encode_header(ShareHeader(self._owner, row.id, row.needed, number, row.length))
         try:
-            session = await self._friends.session(holder.member)
-            await put_share(
-                session,
-                row.shares[number],
-                header,
-                shipment.payload_bytes,
-                _SpoolReader(shipment, number, self._run_blocking).read,
-                progress=self._count,
-            )
+            await self._put(holder, shipment, number)
+        except TimeoutError:
+            self._give_up(holder, "does not answer any more")
+            return False
         except Unavailable as error:
             since = holder.failing_since = holder.failing_since or loop.time()
             if loop.time() - since > PATIENCE_S:
@@ -239,6 +237,27 @@ class Shipper:
         self._acks.append((shipment, number, holder.member))
         return True
 
+    async def _put(self, holder: Holder, shipment: Shipment, number: int) -> None:
+        """Raises TimeoutError when it stands still, and what `put_share` raises."""
+        loop = asyncio.get_running_loop()
+        row = shipment.row
+        header = encode_header(ShareHeader(self._owner, row.id, row.needed, number, row.length))
+        session = await self._friends.session(holder.member)
+        async with asyncio.timeout(STALL_S) as deadline:
+
+            def moved(size: int) -> None:
+                self.shipped_bytes += size
+                deadline.reschedule(loop.time() + STALL_S)
+
+            await put_share(
+                session,
+                row.shares[number],
+                header,
+                shipment.payload_bytes,
+                _SpoolReader(shipment, number, self._run_blocking).read,
+                progress=moved,
+            )
+
     async def _refused(
         self, holder: Holder, shipment: Shipment, number: int, refusal: Refusal
     ) -> bool:
@@ -255,9 +274,6 @@ class Shipper:
     async def _is_whole(self, shipment: Shipment, number: int) -> bool:
         """Whether the spool's bytes of a share still have the share's name."""
         return await self._run_blocking(_has_name, self._owner, shipment, number)
-
-    def _count(self, size: int) -> None:
-        self.shipped_bytes += size
 
     # --- settling ---------------------------------------------------------------------------
 

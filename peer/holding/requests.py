@@ -127,16 +127,17 @@ class HoldingHandler:
         self._on_change()
 
     async def _receive(self, put: StorePut, stream: Stream) -> None:
-        waiting: list[bytes] = []
-        size = 0
-        async for data in receive_body(stream, put.length - put.offset):
-            waiting.append(data)
-            size += len(data)
-            if size >= WRITE_BYTES:
-                await self._run_blocking(self._store.append, put, b"".join(waiting))
-                waiting, size = [], 0
-        if waiting:
-            await self._run_blocking(self._store.append, put, b"".join(waiting))
+        waiting = bytearray()
+        try:
+            async for data in receive_body(stream, put.length - put.offset):
+                waiting += data
+                if len(waiting) >= WRITE_BYTES:
+                    piece, waiting = bytes(waiting), bytearray()
+                    await self._run_blocking(self._store.append, put, piece)
+        finally:
+            # Also when the link broke: what has come need not come again.
+            if waiting:
+                await self._run_blocking(self._store.append, put, bytes(waiting))
 
     async def _get(self, remote: MemberId, request: Get, stream: Stream) -> None:
         held = await self._run_blocking(

@@ -30,6 +30,8 @@ log = logging.getLogger("covey.restore")
 
 STALL_S = 12.0
 """A share that does not arrive for so long is asked of another friend as well."""
+GIVE_UP_S = 60.0
+"""A share of which nothing arrives for so long is given up."""
 LIST_TIMEOUT_S = 60.0
 WRITE_BYTES = 512 << 10
 """Bytes collected before a thread is asked to hash and write them."""
@@ -211,8 +213,8 @@ class Fetcher:
             )
         except Refusal as refusal:
             log.info("%s has no share for us: %s", self._name(member), refusal)
-        except Unavailable as error:
-            log.info("%s cannot be reached: %s", self._name(member), error)
+        except (Unavailable, TimeoutError) as error:
+            log.info("%s cannot be reached: %s", self._name(member), error or "it is silent")
         else:
             self.sources[self._name(member)] += 1
             return True
@@ -225,7 +227,11 @@ class Fetcher:
         header = encode_header(ShareHeader(self._owner, spec.id, spec.needed, number, spec.length))
         hasher = ShareHasher(header)
         session = await self._friends.session(member)
-        async with get_share(session, spec.shares[number]) as (found, body):
+        loop = asyncio.get_running_loop()
+        async with (
+            asyncio.timeout(GIVE_UP_S) as deadline,
+            get_share(session, spec.shares[number]) as (found, body),
+        ):
             if found.header != header:
                 raise WrongShare("its header is another share's")
             if found.length != payload_length_of(spec.length, spec.needed):
@@ -234,6 +240,7 @@ class Fetcher:
                 waiting: list[bytes] = []
                 size = 0
                 async for data in body:
+                    deadline.reschedule(loop.time() + GIVE_UP_S)
                     waiting.append(data)
                     size += len(data)
                     self.fetched_bytes += len(data)

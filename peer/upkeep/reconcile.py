@@ -22,6 +22,7 @@ from signaling.messages import MemberId
 log = logging.getLogger("covey.upkeep")
 
 LIST_TIMEOUT_S = 120.0
+DELETE_TIMEOUT_S = 120.0
 Listings = Mapping[MemberId, set[ShareName]]
 
 
@@ -104,7 +105,8 @@ async def delete_garbage(friends: Friends, garbage: Mapping[MemberId, Iterable[S
     deleted = 0
     for member, names in garbage.items():
         try:
-            deleted += await delete_shares(await friends.session(member), list(names))
-        except (Unavailable, Refusal, RemoteError) as error:
+            async with asyncio.timeout(DELETE_TIMEOUT_S):
+                deleted += await delete_shares(await friends.session(member), list(names))
+        except (Unavailable, Refusal, RemoteError, TimeoutError) as error:
             log.info("%s keeps garbage until next time: %s", member.hex()[:8], error)
     return deleted
