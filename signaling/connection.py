@@ -1,105 +1,91 @@
-"""One client of the server: a WebSocket, and the bounded queue of what waits for it."""
+"""One client's connection as the server writes to it: a bounded queue and the task that empties it.
+
+Nobody waits for a slow reader. What is meant for it is queued; when that is more than its share,
+the connection is cut, and the client comes back to a full picture of its group.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
-
-from aiohttp import ClientError, WSMsgType, web
+from collections.abc import Callable
+from typing import Protocol
 
 from signaling.config import Limits
-from signaling.messages import Failed, FromServer, encode
 
 
-@dataclass(slots=True)
-class Backlog:
-    """What waits for all clients together."""
+class Socket(Protocol):
+    """What is used of a WebSocket."""
 
-    bytes: int = 0
+    async def send_bytes(self, data: bytes) -> None: ...
+    async def close(self) -> bool: ...
 
 
 class Connection:
-    """`queue` never waits. Who does not read what is sent is dropped."""
+    """One client. `send_waiting` runs as a task of its own as long as the connection lives."""
 
     def __init__(
         self,
         number: int,
-        socket: web.WebSocketResponse,
-        address: str,
-        transport: asyncio.WriteTransport,
+        socket: Socket,
+        *,
+        abort: Callable[[], None],
         limits: Limits,
-        backlog: Backlog,
     ) -> None:
-        self.number, self.address = number, address
-        self.transport = transport
-        self.dropped = False
-        self._socket, self._limits, self._backlog = socket, limits, backlog
+        self.number = number
+        self.is_slow = False
+        self._socket, self._abort, self._limits = socket, abort, limits
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
-        self._ending = False
+        self._closing = False
 
-    def queue(self, message: FromServer) -> None:
-        """Send this in its turn. Nothing is sent after a Failed."""
-        if self._ending:
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing more can be said."""
+        return self._closing
+
+    def queue(self, data: bytes, *, last: bool = False) -> None:
+        """Send this soon; after the last one the connection is closed."""
+        if self._closing:
             return
-        data = encode(message)
         self._waiting.append(data)
-        self._count(len(data))
-        limits = self._limits
+        self._waiting_bytes += len(data)
         if (
-            len(self._waiting) > limits.outgoing_messages_max
-            or self._waiting_bytes > limits.outgoing_bytes_max
-            or (self._backlog.bytes > limits.outgoing_bytes_total_max and len(self._waiting) > 1)
+            len(self._waiting) > self._limits.outgoing_messages_max
+            or self._waiting_bytes > self._limits.outgoing_bytes_max
         ):
-            self.dropped = True
+            self.is_slow = True
             self.abort()
-        elif isinstance(message, Failed):
-            self.end()
+        elif last:
+            self.close()
         self._wake.set()
 
-    def end(self) -> None:
-        """Send what waits, then close."""
-        self._ending = True
+    def close(self) -> None:
+        """Close it when what waits is sent."""
+        self._closing = True
         self._wake.set()
 
     def abort(self) -> None:
-        """Close at once."""
-        self.end()
+        """Cut it; what waits is lost."""
         self._waiting.clear()
-        self._count(-self._waiting_bytes)
-        self.transport.abort()
+        self._waiting_bytes = 0
+        self.close()
+        self._abort()
 
-    async def receive(self, timeout_s: float | None = None) -> bytes | None:
-        """The next frame; None at the end of the connection, or for a frame that is not binary."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                message = await self._socket.receive()
-        except (TimeoutError, ClientError, OSError):
-            return None
-        if message.type is not WSMsgType.BINARY:
-            return None
-        data: bytes = message.data
-        return data
-
-    async def send_queued(self) -> None:
-        """Send until `end`, or until the client does not read. One task does this."""
+    async def send_waiting(self) -> None:
+        """Send until closed, from either side, or cut."""
         try:
             while True:
                 while self._waiting:
                     data = self._waiting.popleft()
-                    self._count(-len(data))
+                    self._waiting_bytes -= len(data)
                     async with asyncio.timeout(self._limits.send_timeout_s):
                         await self._socket.send_bytes(data)
-                if self._ending:
+                if self._closing:
                     await self._socket.close()
                     return
                 self._wake.clear()
                 await self._wake.wait()
-        except (ClientError, OSError, RuntimeError):
+        except (ConnectionError, TimeoutError, RuntimeError):
             self.abort()
-
-    def _count(self, size: int) -> None:
-        self._waiting_bytes += size
-        self._backlog.bytes += size

@@ -1,7 +1,17 @@
 """Who is in which group, who is there now, and who is told what. Pure: no sockets, no clock.
 
-Every call returns what is to be sent, as (connection, message) in order. A connection is a number
-that the caller chose. Changes that must be remembered are collected in `dirty`.
+Every call returns what is to be sent, as (connection, message) in order; after a Failed the
+connection is to be closed. A connection is a number that the caller chose. Groups that changed are
+collected in `dirty`, for the caller to remember; one without members is to be forgotten.
+
+A Join goes through these gates, in this order:
+
+    version          else bad_message
+    both signatures  else bad_signature: they say nothing about a group, only that keys were shown
+    admission        else rate_limited; for all who are not members of the group yet
+    the group        unknown_group, server_full
+    its key          else wrong_password
+    its size         else group_full
 """
 
 from __future__ import annotations
@@ -10,6 +20,8 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from signaling.config import Limits
+from signaling.limits import Admission, Bucket
 from signaling.messages import (
     MEMBERS_MAX,
     VERSION,
@@ -33,10 +45,10 @@ from signaling.messages import (
 )
 
 Outgoing = list[tuple[int, FromServer]]
-MEMBER_OVERHEAD_BYTES = 64
-"""What remembering a member costs beside its card: its id and its place."""
 Verify = Callable[[bytes, bytes, bytes], bool]
 """(public key, message, signature) -> whether it is good. Ed25519, handed in."""
+
+RETRY_S_MAX = 3600.0
 
 
 @dataclass(slots=True)
@@ -56,6 +68,16 @@ class Room:
     online: dict[MemberId, int] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Place:
+    """A connection that has joined, and what it may still say."""
+
+    room: Room
+    member: MemberId
+    messages: Bucket
+    cards: Bucket
+
+
 class Rooms:
     """All groups of one server."""
 
@@ -64,30 +86,18 @@ class Rooms:
         groups: dict[bytes, Group],
         verify: Verify,
         *,
-        groups_max: int,
-        cards_bytes_max: int,
+        limits: Limits,
         ice_servers: tuple[IceServer, ...] = (),
     ) -> None:
         self._rooms = {name_id: Room(group) for name_id, group in groups.items()}
-        self._verify, self._groups_max, self._ice_servers = verify, groups_max, ice_servers
-        self._cards_bytes_max = cards_bytes_max
-        self._cards_bytes = sum(
-            len(card) + MEMBER_OVERHEAD_BYTES
-            for group in groups.values()
-            for card in group.members.values()
-        )
-        self._places: dict[int, tuple[Room, MemberId]] = {}
+        self._verify, self._limits, self._ice_servers = verify, limits, ice_servers
+        self._admission = Admission(limits)
+        self._places: dict[int, Place] = {}
         self.dirty: dict[bytes, Group] = {}
-        """Groups as they are now. One without members is to be forgotten."""
 
-    def knows(self, name_id: bytes) -> bool:
-        """Whether there is such a group."""
-        return name_id in self._rooms
-
-    def has_member(self, name_id: bytes, member: MemberId) -> bool:
-        """Whether the group knows this member, online or not."""
-        room = self._rooms.get(name_id)
-        return room is not None and member in room.group.members
+    def connect(self, address: str, *, now: float) -> float:
+        """Somebody connects. The seconds to wait when that is too often, else 0.0."""
+        return self._admission.connect(address, now=now)
 
     def is_joined(self, connection: int) -> bool:
         """Whether this connection is a member's."""
@@ -97,26 +107,43 @@ class Rooms:
         """(groups, members who are connected)."""
         return len(self._rooms), len(self._places)
 
-    def join(self, connection: int, join: Join, *, server_name: str, nonce: bytes) -> Outgoing:
-        """A client's first message. After a Failed to this connection, close it."""
+    def join(
+        self,
+        connection: int,
+        join: Join,
+        *,
+        server_names: tuple[str, ...],
+        nonce: bytes,
+        address: str,
+        now: float,
+    ) -> Outgoing:
+        """A client's first message. `nonce` is the one of this connection's Challenge."""
         if join.version != VERSION:
             return [(connection, Failed("bad_message", "this server speaks another version"))]
-        if not self._is_signed(join, server_name, nonce):
+        if not any(self._is_signed(join, name, nonce) for name in server_names):
+            self._admission.count_bad_signature(address, now=now)
             return [(connection, Failed("bad_signature", "a signature is wrong"))]
         member = member_id_of(join.identity_key)
         room = self._rooms.get(join.name_id)
-        refusal = self._refusal(room, join, member)
+        refusal = self._refusal(room, join, member, address, now)
         if refusal is not None:
             return [(connection, refusal)]
         created = room is None
         if room is None:
+            self._admission.count_new_group(address, now=now)
             room = Room(Group(join.name_id, join.group_key))
             self._rooms[join.name_id] = room
-        return self._enter(connection, room, member, join.card, created=created)
+        return self._enter(connection, room, member, join.card, created=created, now=now)
 
-    def handle(self, connection: int, message: FromClient) -> Outgoing:
+    def handle(self, connection: int, message: FromClient, *, now: float) -> Outgoing:
         """Any later message of a connection that has joined."""
-        room, member = self._places[connection]
+        place = self._places[connection]
+        room, member = place.room, place.member
+        wait = place.messages.take(now=now)
+        if not wait and isinstance(message, UpdateCard):
+            wait = place.cards.take(now=now)
+        if wait:
+            return [(connection, Failed("rate_limited", "too many messages", 5.0))]
         match message:
             case Signal(to, blob):
                 target = room.online.get(MemberId(to))
@@ -127,20 +154,17 @@ class Rooms:
                 self._remember(room, member, card)
                 return self._others(room, member, Arrived(member, card))
             case Leave():
-                self._forget(connection)
-                self._remove(room, member)
-                return self._others(room, member, Removed(member))
+                return self._leave(connection, room, member)
             case Join():
                 return [(connection, Failed("bad_message", "already joined"))]
 
     def disconnected(self, connection: int) -> Outgoing:
-        """The connection is gone, whatever the reason."""
+        """The connection is gone, whatever the reason. May be called for any connection."""
         place = self._places.get(connection)
         if place is None:
             return []
-        room, member = place
         self._forget(connection)
-        return self._others(room, member, Departed(member))
+        return self._others(place.room, place.member, Departed(place.member))
 
     def _is_signed(self, join: Join, server_name: str, nonce: bytes) -> bool:
         transcript = join_transcript(
@@ -156,24 +180,39 @@ class Rooms:
             join.identity_key, transcript, join.identity_signature
         )
 
-    def _refusal(self, room: Room | None, join: Join, member: MemberId) -> Failed | None:
-        if room is None and not join.create:
-            return Failed("unknown_group", "nobody has used this group's name yet")
-        if room is None and len(self._rooms) >= self._groups_max:
-            return Failed("server_full", "this server takes no more groups", 3600.0)
-        if room is not None and not hmac.compare_digest(room.group.group_key, join.group_key):
-            return Failed("wrong_password", "the password is not the one of this group")
-        members = {} if room is None else room.group.members
-        if member in members:
+    def _refusal(
+        self, room: Room | None, join: Join, member: MemberId, address: str, now: float
+    ) -> Failed | None:
+        is_member = room is not None and member in room.group.members
+        if not is_member:
+            wait = self._admission.join(
+                address, join.name_id, is_known=room is not None, create=join.create, now=now
+            )
+            if wait:
+                return Failed("rate_limited", "too many attempts", min(wait, RETRY_S_MAX))
+        if room is None:
+            if not join.create:
+                self._admission.count_unknown_group(address, now=now)
+                return Failed("unknown_group", "nobody has used this group's name yet")
+            if len(self._rooms) >= self._limits.groups_max:
+                return Failed("server_full", "this server takes no more groups", RETRY_S_MAX)
             return None
-        if len(members) >= MEMBERS_MAX:
+        if not hmac.compare_digest(room.group.group_key, join.group_key):
+            self._admission.count_wrong_password(address, join.name_id, now=now)
+            return Failed("wrong_password", "the password is not the one of this group")
+        if not is_member and len(room.group.members) >= MEMBERS_MAX:
             return Failed("group_full", f"a group has at most {MEMBERS_MAX} members")
-        if self._cards_bytes + len(join.card) + MEMBER_OVERHEAD_BYTES > self._cards_bytes_max:
-            return Failed("server_full", "this server takes no more members", 3600.0)
         return None
 
     def _enter(
-        self, connection: int, room: Room, member: MemberId, card: bytes, *, created: bool
+        self,
+        connection: int,
+        room: Room,
+        member: MemberId,
+        card: bytes,
+        *,
+        created: bool,
+        now: float,
     ) -> Outgoing:
         out: Outgoing = []
         before = room.online.get(member)
@@ -182,7 +221,12 @@ class Rooms:
             out.append((before, Failed("replaced", "another computer has joined as this member")))
         self._remember(room, member, card)
         room.online[member] = connection
-        self._places[connection] = (room, member)
+        self._places[connection] = Place(
+            room,
+            member,
+            Bucket(self._limits.messages_per_connection, now=now),
+            Bucket(self._limits.cards_per_connection, now=now),
+        )
         others = tuple(
             Presence(other, other_card, other in room.online)
             for other, other_card in sorted(room.group.members.items())
@@ -191,21 +235,18 @@ class Rooms:
         out.append((connection, Joined(others, self._ice_servers, created)))
         return out + self._others(room, member, Arrived(member, card))
 
-    def _remember(self, room: Room, member: MemberId, card: bytes) -> None:
-        members = room.group.members
-        if members.get(member) != card:
-            self._cards_bytes += len(card) - len(members.get(member, b""))
-            self._cards_bytes += 0 if member in members else MEMBER_OVERHEAD_BYTES
-            members[member] = card
-            self.dirty[room.group.name_id] = room.group
+    def _leave(self, connection: int, room: Room, member: MemberId) -> Outgoing:
+        room.group.members.pop(member, None)
+        self._forget(connection)
+        self.dirty[room.group.name_id] = room.group
+        if not room.group.members:
+            del self._rooms[room.group.name_id]
+        return self._others(room, member, Removed(member))
 
-    def _remove(self, room: Room, member: MemberId) -> None:
-        """For good. With its last member a group's name is free again."""
-        group = room.group
-        self._cards_bytes -= len(group.members.pop(member)) + MEMBER_OVERHEAD_BYTES
-        self.dirty[group.name_id] = group
-        if not group.members:
-            del self._rooms[group.name_id]
+    def _remember(self, room: Room, member: MemberId, card: bytes) -> None:
+        if room.group.members.get(member) != card:
+            room.group.members[member] = card
+            self.dirty[room.group.name_id] = room.group
 
     def _others(self, room: Room, member: MemberId, message: FromServer) -> Outgoing:
         return [
@@ -216,7 +257,5 @@ class Rooms:
 
     def _forget(self, connection: int) -> None:
         place = self._places.pop(connection, None)
-        if place is not None:
-            room, member = place
-            if room.online.get(member) == connection:
-                del room.online[member]
+        if place is not None and place.room.online.get(place.member) == connection:
+            del place.room.online[place.member]

@@ -1,38 +1,40 @@
 """The signaling server: sockets in, messages out. `rooms` decides, `limits` says how much.
 
 Nothing is written to the log that tells who talks to whom: no ids, no addresses, no names.
-Changes are remembered by one task that writes in a thread, all that came up meanwhile together.
+Changes are remembered by one task that writes in a thread: all that came up meanwhile in one go,
+and at most half of the time, however large the database.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import itertools
 import logging
 import os
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from aiohttp import web
+from aiohttp import WSCloseCode, WSMsgType, web
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import CryptoError
 
 from signaling.config import ServerConfig
-from signaling.connection import Backlog, Connection
-from signaling.limits import Bucket, Gate, client_address
+from signaling.connection import Connection
+from signaling.limits import address_key
 from signaling.messages import (
     MESSAGE_BYTES_MAX,
     NONCE_BYTES,
+    SERVER_NAME_CHARS_MAX,
     VERSION,
     Challenge,
     Failed,
+    FromServer,
     Join,
     MessageError,
-    UpdateCard,
     decode_from_client,
-    member_id_of,
+    encode,
 )
 from signaling.rooms import Group, Outgoing, Rooms
 from signaling.store import Store, StoreError, TinyDbStore
@@ -40,10 +42,9 @@ from signaling.store import Store, StoreError, TinyDbStore
 log = logging.getLogger("covey.signaling")
 
 PATH = "/v1/ws"
+SAVE_PAUSE_S = 0.05
 SAVE_RETRY_S = 5.0
-SAVE_REST_FACTOR = 3.0
-"""A large database takes long to write; the disk rests this many times as long as that took."""
-_HOST = re.compile(r"[a-z0-9.:\[\]_-]{1,255}")
+BUSY_S = 30.0
 
 
 def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
@@ -59,292 +60,269 @@ class Server:
     """One server process."""
 
     def __init__(
-        self,
-        config: ServerConfig,
-        groups: dict[bytes, Group],
-        store: Store,
-        random_bytes: Callable[[int], bytes],
+        self, config: ServerConfig, store: Store, random_bytes: Callable[[int], bytes]
     ) -> None:
+        """Read the store, which may take a while. Raises StoreError."""
         self._config, self._store, self._random_bytes = config, store, random_bytes
-        self._limits = limits = config.limits
+        self._limits = config.limits
+        self._names = tuple(name.lower() for name in config.names)
         self._rooms = Rooms(
-            groups,
-            verify,
-            groups_max=limits.groups_max,
-            cards_bytes_max=limits.cards_bytes_max,
-            ice_servers=config.ice_servers,
+            store.load(), verify, limits=config.limits, ice_servers=config.ice_servers
         )
-        self._gate = Gate(limits)
-        self._backlog = Backlog()
         self._numbers = itertools.count(1)
+        self._sockets: dict[int, web.WebSocketResponse] = {}
         self._connections: dict[int, Connection] = {}
         self._per_address: Counter[str] = Counter()
-        self._changed = asyncio.Event()
         self._counters: Counter[str] = Counter()
+        self._changed = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._saver: asyncio.Task[None] | None = None
 
     def application(self) -> web.Application:
-        """The aiohttp application. `keep` runs beside it."""
+        """The aiohttp application. It closes the store at its end."""
         app = web.Application(client_max_size=1024)
         app.router.add_get(PATH, self._serve)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/metrics", self._metrics)
-        app.on_shutdown.append(self._end_connections)
+        app.on_startup.append(self._start)
+        app.on_shutdown.append(self._shut_down)
+        app.on_cleanup.append(self._clean_up)
         return app
 
-    # --- what is remembered -----------------------------------------------------------------
+    # --- life -------------------------------------------------------------------------------
 
-    async def save_changes(self) -> None:
-        """Until cancelled."""
+    async def _start(self, _: web.Application) -> None:
+        self._saver = asyncio.create_task(self._save_changes())
+
+    async def _shut_down(self, _: web.Application) -> None:
+        closing = [
+            socket.close(code=WSCloseCode.GOING_AWAY) for socket in list(self._sockets.values())
+        ]
+        await asyncio.gather(*closing, return_exceptions=True)
+
+    async def _clean_up(self, _: web.Application) -> None:
+        self._ending.set()
+        self._changed.set()
+        if self._saver is not None:
+            await self._saver
+        await asyncio.to_thread(self._store.close)
+
+    async def _save_changes(self) -> None:
+        """Write what changed until the server ends, and then a last time."""
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._ending.is_set():
             await self._changed.wait()
             self._changed.clear()
             began = loop.time()
-            if await self.save():
-                await asyncio.sleep((loop.time() - began) * SAVE_REST_FACTOR)
-            else:
-                await asyncio.sleep(SAVE_RETRY_S)
+            saved = await self._save()
+            pause_s = max(SAVE_PAUSE_S, loop.time() - began) if saved else SAVE_RETRY_S
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._ending.wait()
+            if not saved:
                 self._changed.set()
+        await self._save()
 
-    async def save(self) -> bool:
-        """Remember all changes until now. False when it did not work, so try again."""
-        dirty = list(self._rooms.dirty.values())
-        self._rooms.dirty.clear()
+    async def _save(self) -> bool:
+        dirty = self._rooms.dirty
         if not dirty:
             return True
-        copies = [Group(g.name_id, g.group_key, dict(g.members)) for g in dirty]
-        writing = asyncio.create_task(asyncio.to_thread(self._store.save, copies))
+        self._rooms.dirty = {}
+        copies = [Group(g.name_id, g.group_key, dict(g.members)) for g in dirty.values()]
         try:
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await asyncio.wait([writing])  # never two writers
-            if writing.exception() is not None:
-                self._not_saved(dirty)
-            raise
+            await asyncio.to_thread(self._store.save, copies)
         except StoreError as error:
             log.error("changes cannot be remembered now: %s", error)
-            self._counters["saves_failed"] += 1
-            self._not_saved(dirty)
+            self._counters["save_failures"] += 1
+            self._rooms.dirty = dirty | self._rooms.dirty
             return False
+        self._counters["saves"] += 1
         return True
-
-    def _not_saved(self, groups: list[Group]) -> None:
-        for group in groups:
-            self._rooms.dirty.setdefault(group.name_id, group)
 
     # --- a connection -----------------------------------------------------------------------
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        address = client_address(request.remote or "", request.headers.get("X-Forwarded-For", ""))
-        wait = self._wait_to_connect(address)
+        address = self._address_of(request)
+        key = address_key(address)
+        wait = self._wait_of(key, address)
         if wait:
             self._counters["connections_refused"] += 1
             return web.Response(status=503, headers={"Retry-After": str(int(wait) + 1)})
-        host = request.headers.get("Host", "").lower()
-        names = self._config.names or (host,)
-        if not _HOST.fullmatch(names[0]):
-            return web.Response(status=400, text="the Host header names no host\n")
+        limits = self._limits
         socket = web.WebSocketResponse(
-            timeout=self._limits.close_timeout_s,
-            heartbeat=self._limits.heartbeat_s,
+            timeout=limits.close_timeout_s,
+            heartbeat=limits.heartbeat_s,
             max_msg_size=MESSAGE_BYTES_MAX,
             compress=False,
         )
         await socket.prepare(request)
         transport = request.transport
-        if not isinstance(transport, asyncio.WriteTransport):
-            return socket  # it has gone already
         connection = Connection(
-            next(self._numbers), socket, address, transport, self._limits, self._backlog
+            next(self._numbers),
+            socket,
+            abort=transport.abort if transport is not None else lambda: None,
+            limits=limits,
         )
-        with self._counted(connection):
-            sending = asyncio.create_task(connection.send_queued())
-            try:
-                await self._converse(connection, names)
-            finally:
-                self._send(self._rooms.disconnected(connection.number))
-                connection.end()
-                await self._finish(connection, sending)
+        self._sockets[connection.number] = socket
+        self._connections[connection.number] = connection
+        self._per_address[key] += 1
+        self._counters["connections"] += 1
+        sending = asyncio.create_task(connection.send_waiting())
+        try:
+            await self._converse(connection, socket, address, request.headers.get("Host", ""))
+        finally:
+            self._send(self._rooms.disconnected(connection.number))
+            del self._sockets[connection.number]
+            del self._connections[connection.number]
+            self._per_address[key] -= 1
+            if not self._per_address[key]:
+                del self._per_address[key]
+            self._counters["slow_readers_dropped"] += connection.is_slow
+            connection.close()
+            await sending
         return socket
 
-    def _wait_to_connect(self, address: str) -> float:
+    def _address_of(self, request: web.Request) -> str:
+        address = request.remote or ""
+        if address in self._config.proxies:
+            said = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+            with contextlib.suppress(ValueError):
+                return str(ipaddress.ip_address(said))
+        return address
+
+    def _wait_of(self, key: str, address: str) -> float:
         limits = self._limits
-        if (
-            len(self._connections) >= limits.connections_max
-            or self._per_address[address] >= limits.connections_per_address_max
-        ):
-            return 30.0
-        return self._gate.connect(address, now=_now())
+        if len(self._connections) >= limits.connections_max:
+            return BUSY_S
+        if self._per_address[key] >= limits.connections_per_address_max:
+            return BUSY_S
+        return self._rooms.connect(address, now=_now())
 
-    @contextlib.contextmanager
-    def _counted(self, connection: Connection) -> Iterator[None]:
-        self._connections[connection.number] = connection
-        self._per_address[connection.address] += 1
-        self._counters["connections"] += 1
-        try:
-            yield
-        finally:
-            del self._connections[connection.number]
-            self._per_address[connection.address] -= 1
-            if not self._per_address[connection.address]:
-                del self._per_address[connection.address]
-            if connection.dropped:
-                self._counters["slow_readers_dropped"] += 1
-
-    async def _finish(self, connection: Connection, sending: asyncio.Task[None]) -> None:
-        """What waits is sent, but not for long."""
-        try:
-            async with asyncio.timeout(self._limits.send_timeout_s):
-                await sending
-        except TimeoutError:
-            connection.abort()
-        finally:
-            sending.cancel()
-
-    async def _converse(self, connection: Connection, names: tuple[str, ...]) -> None:
+    async def _converse(
+        self, connection: Connection, socket: web.WebSocketResponse, address: str, host: str
+    ) -> None:
+        names = self._names or (host.lower()[:SERVER_NAME_CHARS_MAX],)
         nonce = self._random_bytes(NONCE_BYTES)
-        connection.queue(Challenge(VERSION, names[0], nonce))
-        if not await self._join(connection, names, nonce):
+        self._queue(connection, Challenge(VERSION, names[0], nonce))
+        if not await self._join(connection, socket, names, nonce, address):
             return
-        messages = Bucket(self._limits.messages_per_connection)
-        cards = Bucket(self._limits.cards_per_connection)
-        while (data := await connection.receive()) is not None:
-            if messages.take(now=_now()):
-                connection.queue(Failed("rate_limited", "too many messages", 5.0))
-                return
+        while (data := await _receive(socket, None)) is not None:
             try:
                 message = decode_from_client(data)
             except MessageError:
-                connection.queue(Failed("bad_message", "this is no message"))
+                self._queue(connection, Failed("bad_message", "this is no message"))
                 return
-            if isinstance(message, UpdateCard) and cards.take(now=_now()):
-                connection.queue(Failed("rate_limited", "too many cards", 60.0))
-                return
-            if not self._rooms.is_joined(connection.number):
-                return  # replaced meanwhile
-            self._send(self._rooms.handle(connection.number, message))
+            if connection.is_closing or not self._rooms.is_joined(connection.number):
+                return  # refused, or replaced meanwhile
             self._counters["messages"] += 1
-            if not self._rooms.is_joined(connection.number):
-                return  # it has left
+            self._send(self._rooms.handle(connection.number, message, now=_now()))
+            self._remember()
+            if connection.is_closing or not self._rooms.is_joined(connection.number):
+                return  # refused, or it has left
+            await asyncio.sleep(0)  # a burst must not keep others from getting theirs
 
-    async def _join(self, connection: Connection, names: tuple[str, ...], nonce: bytes) -> bool:
-        data = await connection.receive(self._limits.join_timeout_s)
+    async def _join(
+        self,
+        connection: Connection,
+        socket: web.WebSocketResponse,
+        names: tuple[str, ...],
+        nonce: bytes,
+        address: str,
+    ) -> bool:
+        data = await _receive(socket, self._limits.join_timeout_s)
         if data is None:
             return False
-        now, address = _now(), connection.address
         try:
             join = decode_from_client(data)
         except MessageError:
             join = None
         if not isinstance(join, Join):
-            self._gate.failed(address, b"", "bad_message", now=now)
-            connection.queue(Failed("bad_message", "join first"))
+            self._queue(connection, Failed("bad_message", "join first"))
             return False
-        known_group = self._rooms.knows(join.name_id)
-        known_member = self._rooms.has_member(join.name_id, member_id_of(join.identity_key))
-        if not known_member:
-            wait = self._gate.wait_to_join(
-                address, join.name_id, known_group=known_group, create=join.create, now=now
+        number = connection.number
+        self._send(
+            self._rooms.join(
+                number, join, server_names=names, nonce=nonce, address=address, now=_now()
             )
-            if wait:
-                self._counters["joins_rate_limited"] += 1
-                connection.queue(Failed("rate_limited", "too many attempts", wait))
-                return False
-        failed, out = self._try_names(connection.number, join, names, nonce)
-        if failed is not None:
-            self._counters[f"joins_{failed.code}"] += 1
-            self._gate.failed(address, join.name_id, failed.code, now=now)
-        else:
-            self._counters["joins"] += 1
-            if not known_member:
-                self._gate.entered(address, new_group=not known_group, now=now)
-        self._send(out)
-        return failed is None
+        )
+        self._remember()
+        joined = self._rooms.is_joined(number)
+        self._counters["joins"] += joined
+        return joined
 
-    def _try_names(
-        self, number: int, join: Join, names: tuple[str, ...], nonce: bytes
-    ) -> tuple[Failed | None, Outgoing]:
-        """A server may go by several names; the client has signed for one of them."""
-        failed, out = None, Outgoing()
-        for name in names:
-            out = self._rooms.join(number, join, server_name=name, nonce=nonce)
-            first = out[0][1]
-            failed = first if isinstance(first, Failed) and out[0][0] == number else None
-            if failed is None or failed.code != "bad_signature":
-                break
-        return failed, out
+    # --- sending ----------------------------------------------------------------------------
 
     def _send(self, out: Outgoing) -> None:
         for number, message in out:
             connection = self._connections.get(number)
             if connection is not None:
-                connection.queue(message)
+                self._queue(connection, message)
+
+    def _queue(self, connection: Connection, message: FromServer) -> None:
+        is_last = isinstance(message, Failed)
+        if isinstance(message, Failed):
+            self._counters[f"failed_{message.code}"] += 1
+        connection.queue(encode(message), last=is_last)
+
+    def _remember(self) -> None:
         if self._rooms.dirty:
             self._changed.set()
 
-    # --- life -------------------------------------------------------------------------------
-
-    async def _end_connections(self, _: web.Application) -> None:
-        for connection in self._connections.values():
-            connection.end()
-
-    async def drop_loiterers(self, runner: web.AppRunner) -> None:
-        """Until cancelled: end TCP connections that never become a member's."""
-        seen: dict[asyncio.BaseTransport, float] = {}
-        while True:
-            await asyncio.sleep(self._limits.request_timeout_s / 2)
-            now, served = _now(), {c.transport for c in self._connections.values()}
-            handlers = runner.server.connections if runner.server is not None else []
-            there = {h.transport for h in handlers if h.transport is not None} - served
-            seen = {transport: seen.get(transport, now) for transport in there}
-            for transport, since in seen.items():
-                if now - since >= self._limits.request_timeout_s:
-                    transport.close()
+    # --- pages ------------------------------------------------------------------------------
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def _metrics(self, _: web.Request) -> web.Response:
         groups, online = self._rooms.counts()
-        lines = [
-            f"covey_groups {groups}",
-            f"covey_members_online {online}",
-            f"covey_connections {len(self._connections)}",
-            f"covey_bytes_waiting {self._backlog.bytes}",
-            *(f"covey_{name}_total {count}" for name, count in sorted(self._counters.items())),
-        ]
+        gauges = {"groups": groups, "members_online": online, "connections": len(self._connections)}
+        lines = []
+        for name, value in gauges.items():
+            lines += [f"# TYPE covey_{name} gauge", f"covey_{name} {value}"]
+        for name, value in sorted(self._counters.items()):
+            lines += [f"# TYPE covey_{name}_total counter", f"covey_{name}_total {value}"]
         return web.Response(text="\n".join(lines) + "\n")
+
+
+async def _receive(socket: web.WebSocketResponse, timeout_s: float | None) -> bytes | None:
+    """The next frame; None at the end of the connection, or for a frame that is not binary."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            message = await socket.receive()
+    except TimeoutError:
+        return None
+    if message.type is WSMsgType.BINARY:
+        data: bytes = message.data
+        return data
+    return None
 
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
+def create_app(config: ServerConfig) -> web.Application:
+    """A server with the default store. Reads the database. Raises StoreError."""
+    store = TinyDbStore(config.data)
+    try:
+        server = Server(config, store, os.urandom)  # noqa: TID251 - the server's composition root
+    except StoreError:
+        store.close()
+        raise
+    return server.application()
+
+
 async def serve(config: ServerConfig, *, ready: Callable[[str], None]) -> None:
     """Run a server until cancelled; `ready` hears its URL. Raises StoreError, OSError."""
-    store = await asyncio.to_thread(TinyDbStore, config.data / "groups.json")
-    groups = await asyncio.to_thread(store.load)
-    server = Server(config, groups, store, os.urandom)  # noqa: TID251 - the composition root
-    runner = web.AppRunner(
-        server.application(),
-        access_log=None,
-        keepalive_timeout=5.0,
-        shutdown_timeout=2 * config.limits.close_timeout_s,
-    )
+    app = await asyncio.to_thread(create_app, config)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
     await runner.setup()
-    tasks: list[asyncio.Task[None]] = []
     try:
-        await web.TCPSite(runner, config.host, config.port).start()
-        tasks.append(asyncio.create_task(server.save_changes()))
-        tasks.append(asyncio.create_task(server.drop_loiterers(runner)))
+        site = web.TCPSite(runner, config.host, config.port)
+        await site.start()
         host, port = runner.addresses[0][:2]
         shown = f"[{host}]" if ":" in host else host
         ready(f"http://{shown}:{port}")
-        await asyncio.gather(*tasks)
+        await asyncio.Event().wait()
     finally:
         await runner.cleanup()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await server.save()
-        await asyncio.to_thread(store.close)
