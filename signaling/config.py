@@ -21,7 +21,9 @@ class Limits:
 
     connections_max: int = 20_000
     connections_per_address_max: int = 1_000
-    groups_max: int = 200_000
+    groups_max: int = 50_000
+    cards_bytes_max: int = 256 << 20
+    """Of all cards together; they stay in memory."""
     connects_per_address: Rate = (5.0, 300)
     wrong_passwords_per_address: Rate = (0.02, 10)
     """Then who is no member yet waits, also with the right password: else the answer tells it."""
@@ -30,12 +32,17 @@ class Limits:
     unknown_groups_per_address: Rate = (0.05, 60)
     """Each tells that nobody uses a name."""
     new_groups_per_address: Rate = (0.01, 50)
+    new_members_per_address: Rate = (0.05, 300)
     messages_per_connection: Rate = (30.0, 600)
     cards_per_connection: Rate = (0.2, 20)
     """A new card goes to the whole group and to the database."""
     outgoing_messages_max: int = 512
     """Waiting for a slow reader; then it is dropped, and comes back to a full picture."""
     outgoing_bytes_max: int = 4 << 20
+    outgoing_bytes_total_max: int = 256 << 20
+    """Waiting for all readers together."""
+    request_timeout_s: float = 20.0
+    """From a TCP connection to its WebSocket."""
     join_timeout_s: float = 20.0
     heartbeat_s: float = 25.0
     send_timeout_s: float = 20.0
@@ -51,14 +58,14 @@ class ServerConfig:
     member's challenge on and be connected here in its place (it still reads no signal). A public
     server names itself.
 
-    `proxies` are the addresses of reverse proxies whose X-Forwarded-For is believed; without them
-    everybody behind a proxy counts as one address.
+    `proxies` are the addresses of reverse proxies whose X-Forwarded-For is believed. Everybody
+    behind another one counts as one address.
     """
 
     data: Path
     host: str = "127.0.0.1"
     port: int = 0
     names: tuple[str, ...] = ()
-    proxies: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     ice_servers: tuple[IceServer, ...] = ()
     limits: Limits = Limits()

@@ -21,6 +21,13 @@ class Socket(Protocol):
     async def close(self) -> bool: ...
 
 
+class Backlog:
+    """What waits for all clients together, in bytes."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+
 class Connection:
     """One client. `send_waiting` runs as a task of its own as long as the connection lives."""
 
@@ -30,11 +37,13 @@ class Connection:
         socket: Socket,
         *,
         abort: Callable[[], None],
+        backlog: Backlog,
         limits: Limits,
     ) -> None:
         self.number = number
         self.is_slow = False
         self._socket, self._abort, self._limits = socket, abort, limits
+        self._backlog = backlog
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
@@ -50,10 +59,12 @@ class Connection:
         if self._closing:
             return
         self._waiting.append(data)
-        self._waiting_bytes += len(data)
+        self._count(len(data))
+        limits = self._limits
         if (
-            len(self._waiting) > self._limits.outgoing_messages_max
-            or self._waiting_bytes > self._limits.outgoing_bytes_max
+            len(self._waiting) > limits.outgoing_messages_max
+            or self._waiting_bytes > limits.outgoing_bytes_max
+            or (self._backlog.size > limits.outgoing_bytes_total_max and len(self._waiting) > 1)
         ):
             self.is_slow = True
             self.abort()
@@ -69,7 +80,7 @@ class Connection:
     def abort(self) -> None:
         """Cut it; what waits is lost."""
         self._waiting.clear()
-        self._waiting_bytes = 0
+        self._count(-self._waiting_bytes)
         self.close()
         self._abort()
 
@@ -79,7 +90,7 @@ class Connection:
             while True:
                 while self._waiting:
                     data = self._waiting.popleft()
-                    self._waiting_bytes -= len(data)
+                    self._count(-len(data))
                     async with asyncio.timeout(self._limits.send_timeout_s):
                         await self._socket.send_bytes(data)
                 if self._closing:
@@ -89,3 +100,7 @@ class Connection:
                 await self._wake.wait()
         except (ConnectionError, TimeoutError, RuntimeError):
             self.abort()
+
+    def _count(self, size: int) -> None:
+        self._waiting_bytes += size
+        self._backlog.size += size

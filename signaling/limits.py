@@ -80,7 +80,8 @@ class Admission:
         self._wrong_by_address = Buckets(limits.wrong_passwords_per_address)
         self._wrong_by_group = Buckets(limits.wrong_passwords_per_group)
         self._unknown = Buckets(limits.unknown_groups_per_address)
-        self._new = Buckets(limits.new_groups_per_address)
+        self._new_groups = Buckets(limits.new_groups_per_address)
+        self._new_members = Buckets(limits.new_members_per_address)
 
     def connect(self, address: str, *, now: float) -> float:
         """A connection is opened. The seconds to wait when that is too often, else 0.0."""
@@ -91,10 +92,14 @@ class Admission:
     ) -> float:
         """A stranger wants into a group that is known or not: the seconds to wait, else 0.0."""
         key = address_key(address)
-        wait = self._wrong_by_address.wait(key, now=now)
+        waits = [self._wrong_by_address.wait(key, now=now), self._new_members.wait(key, now=now)]
         if is_known:
-            return max(wait, self._wrong_by_group.wait(name_id, now=now))
-        return max(wait, (self._new if create else self._unknown).wait(key, now=now))
+            waits.append(self._wrong_by_group.wait(name_id, now=now))
+        elif create:
+            waits.append(self._new_groups.wait(key, now=now))
+        else:
+            waits.append(self._unknown.wait(key, now=now))
+        return max(waits)
 
     def count_wrong_password(self, address: str, name_id: bytes, *, now: float) -> None:
         """It was not the group's password."""
@@ -109,9 +114,11 @@ class Admission:
         """It was told that there is no such group."""
         self._unknown.take(address_key(address), now=now)
 
-    def count_new_group(self, address: str, *, now: float) -> None:
-        """It started a group."""
-        self._new.take(address_key(address), now=now)
+    def count_new_member(self, address: str, *, created: bool, now: float) -> None:
+        """It is in, and perhaps it started the group."""
+        self._new_members.take(address_key(address), now=now)
+        if created:
+            self._new_groups.take(address_key(address), now=now)
 
 
 def address_key(address: str) -> str:

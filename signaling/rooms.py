@@ -11,7 +11,7 @@ A Join goes through these gates, in this order:
     admission        else rate_limited; for all who are not members of the group yet
     the group        unknown_group, server_full
     its key          else wrong_password
-    its size         else group_full
+    space            else group_full, server_full
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ Verify = Callable[[bytes, bytes, bytes], bool]
 """(public key, message, signature) -> whether it is good. Ed25519, handed in."""
 
 RETRY_S_MAX = 3600.0
+MEMBER_OVERHEAD_BYTES = 64
+"""What remembering a member costs beside its card: its id and its place."""
 
 
 @dataclass(slots=True)
@@ -93,6 +95,11 @@ class Rooms:
         self._verify, self._limits, self._ice_servers = verify, limits, ice_servers
         self._admission = Admission(limits)
         self._places: dict[int, Place] = {}
+        self._cards_bytes = sum(
+            len(card) + MEMBER_OVERHEAD_BYTES
+            for group in groups.values()
+            for card in group.members.values()
+        )
         self.dirty: dict[bytes, Group] = {}
 
     def connect(self, address: str, *, now: float) -> float:
@@ -129,8 +136,9 @@ class Rooms:
         if refusal is not None:
             return [(connection, refusal)]
         created = room is None
+        if room is None or member not in room.group.members:
+            self._admission.count_new_member(address, created=created, now=now)
         if room is None:
-            self._admission.count_new_group(address, now=now)
             room = Room(Group(join.name_id, join.group_key))
             self._rooms[join.name_id] = room
         return self._enter(connection, room, member, join.card, created=created, now=now)
@@ -196,12 +204,18 @@ class Rooms:
                 return Failed("unknown_group", "nobody has used this group's name yet")
             if len(self._rooms) >= self._limits.groups_max:
                 return Failed("server_full", "this server takes no more groups", RETRY_S_MAX)
-            return None
-        if not hmac.compare_digest(room.group.group_key, join.group_key):
+        elif not hmac.compare_digest(room.group.group_key, join.group_key):
             self._admission.count_wrong_password(address, join.name_id, now=now)
             return Failed("wrong_password", "the password is not the one of this group")
-        if not is_member and len(room.group.members) >= MEMBERS_MAX:
+        if is_member:
+            return None
+        if room is not None and len(room.group.members) >= MEMBERS_MAX:
             return Failed("group_full", f"a group has at most {MEMBERS_MAX} members")
+        if (
+            self._cards_bytes + len(join.card) + MEMBER_OVERHEAD_BYTES
+            > self._limits.cards_bytes_max
+        ):
+            return Failed("server_full", "this server takes no more members", RETRY_S_MAX)
         return None
 
     def _enter(
@@ -236,7 +250,7 @@ class Rooms:
         return out + self._others(room, member, Arrived(member, card))
 
     def _leave(self, connection: int, room: Room, member: MemberId) -> Outgoing:
-        room.group.members.pop(member, None)
+        self._cards_bytes -= len(room.group.members.pop(member)) + MEMBER_OVERHEAD_BYTES
         self._forget(connection)
         self.dirty[room.group.name_id] = room.group
         if not room.group.members:
@@ -244,8 +258,12 @@ class Rooms:
         return self._others(room, member, Removed(member))
 
     def _remember(self, room: Room, member: MemberId, card: bytes) -> None:
-        if room.group.members.get(member) != card:
-            room.group.members[member] = card
+        members = room.group.members
+        before = members.get(member)
+        if before != card:
+            self._cards_bytes += len(card)
+            self._cards_bytes += MEMBER_OVERHEAD_BYTES if before is None else -len(before)
+            members[member] = card
             self.dirty[room.group.name_id] = room.group
 
     def _others(self, room: Room, member: MemberId, message: FromServer) -> Outgoing:
