@@ -5,8 +5,9 @@ soon at first, later up to a minute apart, with jitter so that a restarted serve
 After each connection the whole picture of the group is new.
 
 The server is believed nothing that matters. Cards are sealed by the group and signed by their
-member; a card that does not verify is ignored. Everything it sends is bounded, and none of its
-words reach a person. It can keep quiet about members or about signals, and nothing more.
+member; a card that does not verify is ignored. All that it sends is bounded, in size and in rate,
+and none of its words reach a person. It can keep quiet about members or about signals, and
+nothing more.
 
 While the server is away the last picture stays: links to members do not need it.
 """
@@ -14,9 +15,11 @@ While the server is away the last picture stays: links to members do not need it
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import os
 import random
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -59,20 +62,22 @@ PATH = "/v1/ws"
 CONNECT_TIMEOUT_S = 15.0
 JOIN_TIMEOUT_S = 15.0
 SEND_TIMEOUT_S = 15.0
-HEARTBEAT_S = 20.0
 CLOSE_TIMEOUT_S = 2.0
-RETRY_S_MIN = 0.4
-RETRY_S_MAX = 40.0
-"""Both with jitter: from half of it to one and a half of it."""
+HEARTBEAT_S = 20.0
+RETRY_S_MIN = 0.5
+RETRY_S_MAX = 60.0
 RETRY_GROWTH = 1.7
+STEADY_S = 10.0
+"""A connection that held this long was a good one; after others the pauses go on growing."""
 REFUSED_S_MIN = 15.0
 REFUSED_S_MAX = 600.0
-"""How long to stay away when the server says so."""
-STABLE_S = 30.0
-"""A connection that held this long was a good one: the next begins soon after its end."""
+MESSAGES_PER_S_MAX = 500
+MESSAGES_BURST_MAX = 5_000
+"""More than this no honest server has to say; it must not take the loop from our links."""
 NONCE_BYTES = 24
 
-SCHEMES = {"http": ("ws", 80), "https": ("wss", 443), "ws": ("ws", 80), "wss": ("wss", 443)}
+ICE_URL = re.compile(r"(stuns?|turns?):[A-Za-z0-9.:\[\]_-]{1,255}(\?transport=(udp|tcp))?")
+DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 WORDS = {
     "unknown_group": "nobody has used this group's name at this server yet",
@@ -82,7 +87,7 @@ WORDS = {
     "server_full": "the server takes no more groups or members",
     "replaced": "another computer has joined with the same recovery words",
     "bad_message": "the server does not understand this version of the program",
-    "bad_signature": "the server goes by another name than the one in its address",
+    "bad_signature": "the server goes by another name than the address that was used",
     "internal": "the server refuses without saying why",
 }
 
@@ -117,7 +122,10 @@ class JoinOutcome:
 
 
 class Rendezvous:
-    """This member's presence in its group. `run` it as one task."""
+    """This member's presence in its group. `run` it as one task, once.
+
+    `on_signal` hears the sealed signals of members; `on_change` that anything else here changed.
+    """
 
     def __init__(
         self,
@@ -132,10 +140,11 @@ class Rendezvous:
         self._url, self._credentials, self._card = url, credentials, card
         self._create, self._random_bytes, self._jitter = create, random_bytes, jitter
         self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self._members: Mapping[MemberId, Friend] = {}  # replaced, never changed
-        self._left = False
+        self._members: Mapping[MemberId, Friend] = {}
         self._joined = asyncio.Event()
         self._refused: JoinRefused | None = None
+        self._has_left = False
+        self._warned = False
         self.ice_servers: tuple[IceServer, ...] = ()
         self.created = False
         self.on_signal: Callable[[MemberId, bytes], None] = lambda member, blob: None
@@ -147,7 +156,7 @@ class Rendezvous:
         return self._socket is not None
 
     def members(self) -> Mapping[MemberId, Friend]:
-        """All other members whose cards verified, online or not."""
+        """All other members whose cards verified, online or not. It stays as it is."""
         return self._members
 
     async def joined(self) -> None:
@@ -157,17 +166,23 @@ class Rendezvous:
             raise self._refused
 
     async def run(self) -> None:
-        """Until cancelled, or `leave`. Raises JoinRefused when trying again is pointless."""
+        """Until cancelled or `leave`. Raises JoinRefused when trying again is pointless."""
         loop = asyncio.get_running_loop()
         retry_s = RETRY_S_MIN
-        while True:
-            wait_s, began = 0.0, loop.time()
+        while not self._has_left:
+            wait_s = 0.0
             try:
                 async with _connected(
                     self._url, self._credentials, self._card, self._random_bytes, self._create
                 ) as (socket, welcome):
+                    began = loop.time()
                     self._welcome(socket, welcome)
-                    await self._listen(socket)
+                    try:
+                        await self._listen(socket)
+                    finally:
+                        self._gone()
+                        if loop.time() - began > STEADY_S:
+                            retry_s = RETRY_S_MIN
             except JoinRefused as refused:
                 if refused.code in PERMANENT_CODES:
                     self._refused = refused
@@ -177,13 +192,10 @@ class Rendezvous:
                 wait_s = min(max(refused.retry_after_s, REFUSED_S_MIN), REFUSED_S_MAX)
             except Unreachable as error:
                 log.info("%s", error)
-            finally:
-                self._gone()
-            if self._left:
-                return
-            if loop.time() - began >= STABLE_S:
-                retry_s = RETRY_S_MIN
-            await asyncio.sleep(max(wait_s, retry_s) * (0.5 + self._jitter.random()))
+            if not self._has_left:
+                # Never sooner than the server asks; else between the half and the whole pause.
+                jitter = self._jitter.random()
+                await asyncio.sleep(max(wait_s * (1.0 + jitter), retry_s * (1.0 + jitter) / 2))
             retry_s = min(retry_s * RETRY_GROWTH, RETRY_S_MAX)
 
     async def send_signal(self, to: MemberId, blob: bytes) -> None:
@@ -193,49 +205,62 @@ class Rendezvous:
         await self._send(Signal(to, blob))
 
     async def update_card(self, card: MemberCard) -> None:
-        """Tell everyone of a new name or offer, now or after the next connection."""
+        """Tell everyone of a new name or offer: now, or with the next connection."""
         self._card = card
         sealed = seal_card(self._credentials, card, self._random_bytes(NONCE_BYTES))
         with suppress(Unreachable):
             await self._send(UpdateCard(sealed))
 
     async def leave(self) -> None:
-        """Tell the server that this member leaves for good; `run` ends. Raises Unreachable."""
+        """Tell the server that this member leaves for good, and end `run`. Raises Unreachable."""
         await self._send(Leave())
-        self._left = True
+        self._has_left = True
         if self._socket is not None:
             await self._socket.close()
 
     # --- listening --------------------------------------------------------------------------
 
     def _welcome(self, socket: aiohttp.ClientWebSocketResponse, welcome: Joined) -> None:
-        self.ice_servers = welcome.ice_servers
+        self.ice_servers = tuple(
+            server
+            for server in welcome.ice_servers
+            if server.urls and all(ICE_URL.fullmatch(url) for url in server.urls)
+        )
         self.created = self.created or welcome.created
-        self._members = {}
+        self._members, self._warned = {}, False
         for presence in welcome.members:
             self._learn(presence)
         self._socket = socket
         self._joined.set()
-        self.on_change()
+        self._tell_of_change()
 
     async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        loop = asyncio.get_running_loop()
+        began, heard = loop.time(), 0
         while True:
-            match await _receive(socket):
+            message = await _receive(socket)
+            heard += 1
+            if heard > MESSAGES_BURST_MAX + (loop.time() - began) * MESSAGES_PER_S_MAX:
+                raise Unreachable("the server says more than an honest one has to say")
+            await asyncio.sleep(0)  # what came in one go must not keep the links waiting
+            match message:
                 case Signal(sender, blob):
                     if MemberId(sender) in self._members:
-                        self.on_signal(MemberId(sender), blob)
+                        self._tell_of_signal(MemberId(sender), blob)
                     continue
                 case Arrived(member, card):
                     self._learn(Presence(member, card, True))
                 case Departed(member) | Absent(member):
                     self._set_offline(MemberId(member))
-                case Removed(removed):
-                    self._members = {m: f for m, f in self._members.items() if m != removed}
-                case Failed() as failed:
-                    raise _refusal(failed)
+                case Removed(member):
+                    self._members = {
+                        other: friend for other, friend in self._members.items() if other != member
+                    }
+                case Failed():
+                    raise _refusal(message)
                 case _:
                     raise Unreachable("the server speaks out of turn")
-            self.on_change()
+            self._tell_of_change()
 
     def _learn(self, presence: Presence) -> None:
         member = MemberId(presence.member)
@@ -244,10 +269,13 @@ class Rendezvous:
         try:
             card = open_card(self._credentials, member, presence.card)
         except CredentialError:
-            log.warning("the server showed a member whose card does not verify")
+            if not self._warned:  # once for a connection: a server could make thousands of them
+                log.warning("the server shows members whose cards do not verify; ignored")
+                self._warned = True
             return
         if len(self._members) < MEMBERS_MAX or member in self._members:
-            self._members = {**self._members, member: Friend(member, card, presence.online)}
+            friend = Friend(member, card, presence.online)
+            self._members = {**self._members, member: friend}
 
     def _set_offline(self, member: MemberId) -> None:
         friend = self._members.get(member)
@@ -255,9 +283,20 @@ class Rendezvous:
             self._members = {**self._members, member: replace(friend, online=False)}
 
     def _gone(self) -> None:
-        if self._socket is not None:
-            self._socket = None
+        self._socket = None
+        self._tell_of_change()
+
+    def _tell_of_signal(self, sender: MemberId, blob: bytes) -> None:
+        try:
+            self.on_signal(sender, blob)
+        except Exception:
+            log.exception("a signal could not be handled")
+
+    def _tell_of_change(self) -> None:
+        try:
             self.on_change()
+        except Exception:
+            log.exception("a change of the group could not be handled")
 
     async def _send(self, message: Signal | UpdateCard | Leave) -> None:
         if self._socket is None:
@@ -271,7 +310,7 @@ async def join_once(
     card: MemberCard,
     create: bool,
     *,
-    random_bytes: Callable[[int], bytes] = os.urandom,  # noqa: TID251 - seals one card
+    random_bytes: Callable[[int], bytes] = os.urandom,  # noqa: TID251 - it seals one card
 ) -> JoinOutcome:
     """Join, and end the connection. Raises JoinRefused, Unreachable."""
     async with _connected(url, credentials, card, random_bytes, create) as (_, welcome):
@@ -292,22 +331,7 @@ async def _connected(
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         socket = await _open_socket(session, address, server_name)
         try:
-            async with asyncio.timeout(JOIN_TIMEOUT_S):
-                challenge = await _receive(socket)
-                if isinstance(challenge, Failed):
-                    raise _refusal(challenge)
-                if not isinstance(challenge, Challenge) or challenge.version != VERSION:
-                    raise Unreachable(f"{server_name} speaks another language than this program")
-                join = _signed_join(credentials, sealed, server_name, challenge, create)
-                await _send(socket, join)
-                welcome = await _receive(socket)
-            if isinstance(welcome, Failed):
-                raise _refusal(welcome)
-            if not isinstance(welcome, Joined):
-                raise Unreachable(f"{server_name} speaks out of turn")
-            yield socket, welcome
-        except TimeoutError as error:
-            raise Unreachable(f"{server_name} does not answer") from error
+            yield socket, await _join(socket, credentials, sealed, server_name, create)
         finally:
             await socket.close()
 
@@ -320,15 +344,40 @@ async def _open_socket(
             return await session.ws_connect(
                 address,
                 headers={"Host": server_name},  # exactly what the signatures cover
-                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
                 heartbeat=HEARTBEAT_S,
                 max_msg_size=SERVER_MESSAGE_BYTES_MAX,
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
             )
     except aiohttp.WSServerHandshakeError as error:
         why = "is busy" if error.status == 503 else "is no signaling server"
         raise Unreachable(f"{server_name} {why}") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise Unreachable(f"no connection to {server_name}") from error
+
+
+async def _join(
+    socket: aiohttp.ClientWebSocketResponse,
+    credentials: Credentials,
+    card: bytes,
+    server_name: str,
+    create: bool,
+) -> Joined:
+    try:
+        async with asyncio.timeout(JOIN_TIMEOUT_S):
+            challenge = await _receive(socket)
+            if isinstance(challenge, Failed):
+                raise _refusal(challenge)
+            if not isinstance(challenge, Challenge) or challenge.version != VERSION:
+                raise Unreachable(f"{server_name} speaks another language than this program")
+            await _send(socket, _signed_join(credentials, card, server_name, challenge, create))
+            welcome = await _receive(socket)
+    except TimeoutError as error:
+        raise Unreachable(f"{server_name} does not answer") from error
+    if isinstance(welcome, Failed):
+        raise _refusal(welcome)
+    if not isinstance(welcome, Joined):
+        raise Unreachable("the server speaks out of turn")
+    return welcome
 
 
 def _signed_join(
@@ -357,24 +406,26 @@ def _signed_join(
 
 
 def websocket_address(url: str) -> tuple[str, str]:
-    """(the WebSocket's URL, the server's name) of a server's URL. Raises Unreachable.
+    """(the WebSocket's URL, the server's name: host[:port]) of a URL. Raises Unreachable.
 
-    The name is what stands in the Host header: lower case, and no port where it is the usual one.
+    Names are as in the Host header: lower case, no default port, letters beyond ASCII as IDNA.
     """
     try:
-        parts = urlsplit(url)
-        scheme, usual_port = SCHEMES[parts.scheme]
-        host = (parts.hostname or "").encode("idna").decode("ascii")
-        port = parts.port
+        parts = urlsplit(url.strip())
+        scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}[parts.scheme]
+        host, port = parts.hostname, parts.port
+        if not host:
+            raise ValueError("no host")
+        if ":" in host:
+            name = f"[{ipaddress.IPv6Address(host)}]"
+        else:
+            name = host.encode("ascii" if host.isascii() else "idna").decode()
     except (KeyError, ValueError) as error:
         raise Unreachable(f"«{url}» is not the URL of a server") from error
-    if not host:
-        raise Unreachable(f"«{url}» names no server")
-    name = f"[{host}]" if ":" in host else host
-    if port is not None and port != usual_port:
+    if port not in (None, DEFAULT_PORTS[scheme]):
         name = f"{name}:{port}"
-    path = parts.path.rstrip("/").removesuffix(PATH) + PATH
-    return urlunsplit((scheme, name, path, "", "")), name
+    path = parts.path.rstrip("/")
+    return urlunsplit((scheme, name, path if path.endswith(PATH) else path + PATH, "", "")), name
 
 
 async def _receive(socket: aiohttp.ClientWebSocketResponse) -> FromServer:
