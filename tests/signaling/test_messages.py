@@ -1,0 +1,241 @@
+"""Messages: what is written is read back, and nothing else is read."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from signaling.messages import (
+    CARD_BYTES_MAX,
+    MEMBERS_MAX,
+    MESSAGE_BYTES_MAX,
+    SERVER_MESSAGE_BYTES_MAX,
+    SIGNAL_BYTES_MAX,
+    Absent,
+    Arrived,
+    Challenge,
+    Departed,
+    Failed,
+    FromClient,
+    FromServer,
+    IceServer,
+    Join,
+    Joined,
+    Leave,
+    MessageError,
+    Presence,
+    Removed,
+    Signal,
+    UpdateCard,
+    decode_from_client,
+    decode_from_server,
+    encode,
+    join_transcript,
+    member_id_of,
+)
+
+ids = st.binary(min_size=32, max_size=32)
+signatures = st.binary(min_size=64, max_size=64)
+cards = st.binary(max_size=200)
+blobs = st.binary(max_size=500)
+texts = st.text(max_size=50)
+versions = st.integers(0, 2**32)
+
+from_client: st.SearchStrategy[FromClient] = st.one_of(
+    st.builds(Join, versions, ids, ids, ids, st.booleans(), cards, signatures, signatures),
+    st.builds(Signal, ids, blobs),
+    st.builds(UpdateCard, cards),
+    st.just(Leave()),
+)
+ice_servers = st.builds(IceServer, st.lists(texts, max_size=8).map(tuple), texts, texts)
+presences = st.builds(Presence, ids, cards, st.booleans())
+from_server: st.SearchStrategy[FromServer] = st.one_of(
+    st.builds(Challenge, versions, texts, ids),
+    st.builds(
+        Joined,
+        st.lists(presences, max_size=5).map(tuple),
+        st.lists(ice_servers, max_size=3).map(tuple),
+        st.booleans(),
+    ),
+    st.builds(Failed, texts, texts, st.floats(0, 86_400)),
+    st.builds(Signal, ids, blobs),
+    st.builds(Arrived, ids, cards),
+    st.builds(Departed, ids),
+    st.builds(Absent, ids),
+    st.builds(Removed, ids),
+)
+
+
+@given(from_client)
+def test_what_a_client_says_is_what_the_server_reads(message: FromClient):
+    assert decode_from_client(encode(message)) == message
+
+
+@given(from_server)
+def test_what_the_server_says_is_what_a_client_reads(message: FromServer):
+    assert decode_from_server(encode(message)) == message
+
+
+def packed(value: object) -> bytes:
+    return msgspec.msgpack.encode(value)
+
+
+ENDLESS = b"\xdd\xff\xff\xff\xff"  # the head of an array of 2^32 - 1 items
+
+
+@given(st.binary(max_size=300))
+@example(b"")
+@example(b"\x81\xa4type" + b"\x91" * 10_000)
+@example(b"\x82\xa4type\xa6joined\xa7members" + ENDLESS)
+@example(b"\x82\xa4type\xa6joined\xa3odd" + b"\x91" * 10_000)
+@example(b"\x82\xa4type\xa6signal\xa4blob\xc6\xff\xff\xff\xff")
+@example(b"\x82\xa4type\xa6failed\xa4code\xa2\xff\xfe")
+@example(packed({"type": "failed", "code": "x", "retry_after_s": float("nan")}))
+def test_arbitrary_bytes_raise_nothing_but_message_error(data: bytes):
+    for decode in (decode_from_client, decode_from_server):
+        try:
+            decode(data)
+        except MessageError:
+            continue
+
+
+@given(st.one_of(from_client, from_server), st.data())
+def test_a_damaged_message_raises_nothing_but_message_error(
+    message: FromClient | FromServer, data: st.DataObject
+):
+    good = bytearray(encode(message))
+    for _ in range(data.draw(st.integers(1, 4))):
+        good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(good[: data.draw(st.integers(0, len(good)))])
+    for decode in (decode_from_client, decode_from_server):
+        for damaged in (bytes(good), cut):
+            try:
+                decode(damaged)
+            except MessageError:
+                continue
+
+
+SOMEBODY = bytes(32)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Signal(SOMEBODY, bytes(SIGNAL_BYTES_MAX + 1)),
+        UpdateCard(bytes(CARD_BYTES_MAX + 1)),
+        Signal(bytes(31), b""),
+        Signal(bytes(33), b""),
+        Challenge(1, "a server says this", bytes(32)),
+        Joined((), (), False),
+        Join(1, SOMEBODY, SOMEBODY, bytes(31), False, b"", bytes(64), bytes(64)),
+        Join(1, SOMEBODY, SOMEBODY, SOMEBODY, False, b"", bytes(63), bytes(64)),
+    ],
+)
+def test_a_client_may_not_say(message: FromClient | FromServer):
+    with pytest.raises(MessageError):
+        decode_from_client(encode(message))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Leave(),
+        Joined((Presence(SOMEBODY, b"", True),) * (MEMBERS_MAX + 1), (), False),
+        Joined((), (IceServer(("stun:a",)),) * 9, False),
+        Joined((), (IceServer(("stun:a",) * 9),), False),
+        Arrived(SOMEBODY, bytes(CARD_BYTES_MAX + 1)),
+        Failed("x" * 1000),
+        Failed("rate_limited", "", -1.0),
+        Failed("rate_limited", "", 1e9),
+        Challenge(1, "x" * 1000, bytes(32)),
+    ],
+)
+def test_a_server_may_not_say(message: FromClient | FromServer):
+    with pytest.raises(MessageError):
+        decode_from_server(encode(message))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "leave", "more": 1},
+        {"type": "nothing we know"},
+        {"type": 7},
+        {"member": SOMEBODY, "blob": b""},
+        {"type": "signal", "member": SOMEBODY},
+        {"type": "signal", "member": "a text of thirty-two letters ...", "blob": b""},
+        ["leave"],
+        None,
+    ],
+)
+def test_what_is_not_exactly_a_message_is_none(fields: object):
+    with pytest.raises(MessageError):
+        decode_from_client(packed(fields))
+
+
+def test_the_largest_honest_messages_fit():
+    everybody = tuple(
+        Presence(bytes([number]) * 32, bytes(CARD_BYTES_MAX), True) for number in range(255)
+    )
+    full = Joined(everybody, (), False)
+    assert len(encode(full)) <= SERVER_MESSAGE_BYTES_MAX
+    assert decode_from_server(encode(full)) == full
+    join = Join(1, SOMEBODY, SOMEBODY, SOMEBODY, True, bytes(CARD_BYTES_MAX), bytes(64), bytes(64))
+    assert len(encode(join)) <= MESSAGE_BYTES_MAX
+    assert len(encode(Signal(SOMEBODY, bytes(SIGNAL_BYTES_MAX)))) <= MESSAGE_BYTES_MAX
+
+
+def test_more_than_a_frame_is_not_even_looked_at():
+    with pytest.raises(MessageError, match="a message of"):
+        decode_from_client(encode(Leave()) + bytes(MESSAGE_BYTES_MAX))
+    with pytest.raises(MessageError, match="a message of"):
+        decode_from_server(encode(Departed(SOMEBODY)) + bytes(SERVER_MESSAGE_BYTES_MAX))
+
+
+def test_the_bytes_on_the_wire_are_these():
+    """Members of two versions of this program must understand each other."""
+    signal = Signal(bytes(range(32)), b"sealed")
+    assert encode(signal).hex() == (
+        "83a474797065a67369676e616ca66d656d626572c420" + bytes(range(32)).hex() + "a4626c6f62"
+        "c4067365616c6564"
+    )
+    assert member_id_of(bytes(32)).hex() == (
+        "a143d8fabc3a728c3b0a1a7793b3bd685e4e4b3d130ad6e654819164b9a8d245"
+    )
+    assert join_transcript(**TRANSCRIPT).hex() == (
+        "636f766579206a6f696e5048dd022f0512d46062acb1cb866bcd3af71a9e80f4f1c5d2b9503b"
+        "e4b71e933d20c140ce8d8af4070976760455644aead846fa30728f06f25eece868d26a1e"
+    )
+
+
+TRANSCRIPT = {
+    "server_name": "covey.example",
+    "nonce": bytes(32),
+    "name_id": b"\1" * 32,
+    "group_key": b"\2" * 32,
+    "identity_key": b"\3" * 32,
+    "create": True,
+    "card": b"card",
+}
+
+
+@pytest.mark.parametrize("field", TRANSCRIPT)
+def test_the_signed_transcript_depends_on_every_field(field: str):
+    value = TRANSCRIPT[field]
+    other = (not value) if isinstance(value, bool) else value[:-1]
+    assert join_transcript(**TRANSCRIPT) != join_transcript(**(TRANSCRIPT | {field: other}))
+
+
+@given(st.binary(max_size=40), st.binary(max_size=40), st.binary(max_size=40))
+def test_no_byte_of_a_transcript_moves_to_its_neighbour(one: bytes, two: bytes, moved: bytes):
+    fields = TRANSCRIPT | {"nonce": one + moved, "name_id": two}
+    shifted = TRANSCRIPT | {"nonce": one, "name_id": moved + two}
+    same = fields["nonce"] == shifted["nonce"]
+    assert (join_transcript(**fields) == join_transcript(**shifted)) == same
+
+
+def test_member_ids_have_a_purpose_of_their_own():
+    assert member_id_of(b"\1" * 32) != member_id_of(b"\2" * 32)
+    assert len(member_id_of(bytes(32))) == 32
