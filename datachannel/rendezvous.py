@@ -15,22 +15,25 @@ While the server is away the last picture stays: links to members do not need it
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import random
-import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
-from urllib.parse import urlsplit, urlunsplit
+from dataclasses import dataclass
 
 import aiohttp
 
-from datachannel.credentials import CredentialError, Credentials, MemberCard, open_card, seal_card
-from datachannel.errors import Unavailable
+from datachannel.credentials import Credentials, MemberCard, seal_card
+from datachannel.joining import (
+    JoinRefused,
+    Unreachable,
+    refusal_of,
+    signed_join,
+    websocket_address,
+)
+from datachannel.roster import Friend, Roster, usable_ice_servers
 from signaling.messages import (
-    MEMBERS_MAX,
     PERMANENT_CODES,
     SERVER_MESSAGE_BYTES_MAX,
     SIGNAL_BYTES_MAX,
@@ -47,18 +50,17 @@ from signaling.messages import (
     Leave,
     MemberId,
     MessageError,
-    Presence,
     Removed,
     Signal,
     UpdateCard,
     decode_from_server,
     encode,
-    join_transcript,
 )
+
+__all__ = ["Friend", "JoinOutcome", "JoinRefused", "Rendezvous", "Unreachable", "join_once"]
 
 log = logging.getLogger("covey.rendezvous")
 
-PATH = "/v1/ws"
 CONNECT_TIMEOUT_S = 15.0
 JOIN_TIMEOUT_S = 15.0
 SEND_TIMEOUT_S = 15.0
@@ -75,42 +77,6 @@ MESSAGES_PER_S_MAX = 500
 MESSAGES_BURST_MAX = 5_000
 """More than this no honest server has to say; it must not take the loop from our links."""
 NONCE_BYTES = 24
-
-ICE_URL = re.compile(r"(stuns?|turns?):[A-Za-z0-9.:\[\]_-]{1,255}(\?transport=(udp|tcp))?")
-DEFAULT_PORTS = {"ws": 80, "wss": 443}
-
-WORDS = {
-    "unknown_group": "nobody has used this group's name at this server yet",
-    "wrong_password": "the password is not the one of this group",
-    "rate_limited": "the server asks to wait after too many attempts",
-    "group_full": "the group has as many members as a group can have",
-    "server_full": "the server takes no more groups or members",
-    "replaced": "another computer has joined with the same recovery words",
-    "bad_message": "the server does not understand this version of the program",
-    "bad_signature": "the server goes by another name than the address that was used",
-    "internal": "the server refuses without saying why",
-}
-
-
-class Unreachable(Unavailable):
-    """The server cannot be reached now; the text says why, for a person."""
-
-
-class JoinRefused(Exception):
-    """The server does not let this member in; `code` is one of `messages.FAILED_CODES`."""
-
-    def __init__(self, code: str, text: str, retry_after_s: float = 0.0) -> None:
-        super().__init__(text)
-        self.code, self.text, self.retry_after_s = code, text, retry_after_s
-
-
-@dataclass(frozen=True, slots=True)
-class Friend:
-    """Another member of the group, by its own verified card."""
-
-    member: MemberId
-    card: MemberCard
-    online: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +103,15 @@ class Rendezvous:
         random_bytes: Callable[[int], bytes],
         jitter: random.Random,
     ) -> None:
-        self._url, self._credentials, self._card = url, credentials, card
-        self._create, self._random_bytes, self._jitter = create, random_bytes, jitter
+        self._url, self._credentials, self._create = url, credentials, create
+        self._random_bytes, self._jitter = random_bytes, jitter
+        # Sealed once: the server remembers nothing new when the same card comes again.
+        self._card = seal_card(credentials, card, random_bytes(NONCE_BYTES))
         self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self._members: Mapping[MemberId, Friend] = {}
+        self._roster = Roster(credentials)
         self._joined = asyncio.Event()
         self._refused: JoinRefused | None = None
         self._has_left = False
-        self._warned = False
         self.ice_servers: tuple[IceServer, ...] = ()
         self.created = False
         self.on_signal: Callable[[MemberId, bytes], None] = lambda member, blob: None
@@ -157,7 +124,7 @@ class Rendezvous:
 
     def members(self) -> Mapping[MemberId, Friend]:
         """All other members whose cards verified, online or not. It stays as it is."""
-        return self._members
+        return self._roster.friends
 
     async def joined(self) -> None:
         """Wait until the group is known. Raises JoinRefused when the server says no for good."""
@@ -172,9 +139,10 @@ class Rendezvous:
         while not self._has_left:
             wait_s = 0.0
             try:
-                async with _connected(
-                    self._url, self._credentials, self._card, self._random_bytes, self._create
-                ) as (socket, welcome):
+                async with _connected(self._url, self._credentials, self._card, self._create) as (
+                    socket,
+                    welcome,
+                ):
                     began = loop.time()
                     self._welcome(socket, welcome)
                     try:
@@ -206,10 +174,9 @@ class Rendezvous:
 
     async def update_card(self, card: MemberCard) -> None:
         """Tell everyone of a new name or offer: now, or with the next connection."""
-        self._card = card
-        sealed = seal_card(self._credentials, card, self._random_bytes(NONCE_BYTES))
+        self._card = seal_card(self._credentials, card, self._random_bytes(NONCE_BYTES))
         with suppress(Unreachable):
-            await self._send(UpdateCard(sealed))
+            await self._send(UpdateCard(self._card))
 
     async def leave(self) -> None:
         """Tell the server that this member leaves for good, and end `run`. Raises Unreachable."""
@@ -221,15 +188,9 @@ class Rendezvous:
     # --- listening --------------------------------------------------------------------------
 
     def _welcome(self, socket: aiohttp.ClientWebSocketResponse, welcome: Joined) -> None:
-        self.ice_servers = tuple(
-            server
-            for server in welcome.ice_servers
-            if server.urls and all(ICE_URL.fullmatch(url) for url in server.urls)
-        )
+        self.ice_servers = usable_ice_servers(welcome.ice_servers)
         self.created = self.created or welcome.created
-        self._members, self._warned = {}, False
-        for presence in welcome.members:
-            self._learn(presence)
+        self._roster.welcome(welcome)
         self._socket = socket
         self._joined.set()
         self._tell_of_change()
@@ -245,42 +206,16 @@ class Rendezvous:
             await asyncio.sleep(0)  # what came in one go must not keep the links waiting
             match message:
                 case Signal(sender, blob):
-                    if MemberId(sender) in self._members:
+                    if MemberId(sender) in self._roster.friends:
                         self._tell_of_signal(MemberId(sender), blob)
                     continue
-                case Arrived(member, card):
-                    self._learn(Presence(member, card, True))
-                case Departed(member) | Absent(member):
-                    self._set_offline(MemberId(member))
-                case Removed(member):
-                    self._members = {
-                        other: friend for other, friend in self._members.items() if other != member
-                    }
+                case Arrived() | Departed() | Absent() | Removed():
+                    self._roster.take(message)
                 case Failed():
-                    raise _refusal(message)
+                    raise refusal_of(message)
                 case _:
                     raise Unreachable("the server speaks out of turn")
             self._tell_of_change()
-
-    def _learn(self, presence: Presence) -> None:
-        member = MemberId(presence.member)
-        if member == self._credentials.member_id:
-            return
-        try:
-            card = open_card(self._credentials, member, presence.card)
-        except CredentialError:
-            if not self._warned:  # once for a connection: a server could make thousands of them
-                log.warning("the server shows members whose cards do not verify; ignored")
-                self._warned = True
-            return
-        if len(self._members) < MEMBERS_MAX or member in self._members:
-            friend = Friend(member, card, presence.online)
-            self._members = {**self._members, member: friend}
-
-    def _set_offline(self, member: MemberId) -> None:
-        friend = self._members.get(member)
-        if friend is not None:
-            self._members = {**self._members, member: replace(friend, online=False)}
 
     def _gone(self) -> None:
         self._socket = None
@@ -313,27 +248,32 @@ async def join_once(
     random_bytes: Callable[[int], bytes] = os.urandom,  # noqa: TID251 - it seals one card
 ) -> JoinOutcome:
     """Join, and end the connection. Raises JoinRefused, Unreachable."""
-    async with _connected(url, credentials, card, random_bytes, create) as (_, welcome):
+    sealed = seal_card(credentials, card, random_bytes(NONCE_BYTES))
+    async with _connected(url, credentials, sealed, create) as (_, welcome):
         return JoinOutcome(welcome.created, len(welcome.members))
 
 
 @asynccontextmanager
 async def _connected(
-    url: str,
-    credentials: Credentials,
-    card: MemberCard,
-    random_bytes: Callable[[int], bytes],
-    create: bool,
+    url: str, credentials: Credentials, card: bytes, create: bool
 ) -> AsyncIterator[tuple[aiohttp.ClientWebSocketResponse, Joined]]:
     """A connection that has joined. Raises JoinRefused, Unreachable."""
     address, server_name = websocket_address(url)
-    sealed = seal_card(credentials, card, random_bytes(NONCE_BYTES))
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+    stay = aiohttp.TraceConfig()
+    stay.on_request_redirect.append(_stay_here)
+    async with aiohttp.ClientSession(
+        cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[stay]
+    ) as session:
         socket = await _open_socket(session, address, server_name)
         try:
-            yield socket, await _join(socket, credentials, sealed, server_name, create)
+            yield socket, await _join(socket, credentials, card, server_name, create)
         finally:
             await socket.close()
+
+
+async def _stay_here(*_: object) -> None:
+    """A server must not send us about, least of all to what listens at home."""
+    raise aiohttp.ClientError("redirected")
 
 
 async def _open_socket(
@@ -366,66 +306,18 @@ async def _join(
         async with asyncio.timeout(JOIN_TIMEOUT_S):
             challenge = await _receive(socket)
             if isinstance(challenge, Failed):
-                raise _refusal(challenge)
+                raise refusal_of(challenge)
             if not isinstance(challenge, Challenge) or challenge.version != VERSION:
                 raise Unreachable(f"{server_name} speaks another language than this program")
-            await _send(socket, _signed_join(credentials, card, server_name, challenge, create))
+            await _send(socket, signed_join(credentials, card, server_name, challenge, create))
             welcome = await _receive(socket)
     except TimeoutError as error:
         raise Unreachable(f"{server_name} does not answer") from error
     if isinstance(welcome, Failed):
-        raise _refusal(welcome)
+        raise refusal_of(welcome)
     if not isinstance(welcome, Joined):
         raise Unreachable("the server speaks out of turn")
     return welcome
-
-
-def _signed_join(
-    credentials: Credentials, card: bytes, server_name: str, challenge: Challenge, create: bool
-) -> Join:
-    """The signatures cover the server that *we* called, not the one that it says it is."""
-    transcript = join_transcript(
-        server_name=server_name,
-        nonce=challenge.nonce,
-        name_id=credentials.name_id,
-        group_key=credentials.group_public_key,
-        identity_key=credentials.identity_public_key,
-        create=create,
-        card=card,
-    )
-    return Join(
-        version=VERSION,
-        name_id=credentials.name_id,
-        group_key=credentials.group_public_key,
-        identity_key=credentials.identity_public_key,
-        create=create,
-        card=card,
-        group_signature=credentials.sign_as_group(transcript),
-        identity_signature=credentials.sign_as_member(transcript),
-    )
-
-
-def websocket_address(url: str) -> tuple[str, str]:
-    """(the WebSocket's URL, the server's name: host[:port]) of a URL. Raises Unreachable.
-
-    Names are as in the Host header: lower case, no default port, letters beyond ASCII as IDNA.
-    """
-    try:
-        parts = urlsplit(url.strip())
-        scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}[parts.scheme]
-        host, port = parts.hostname, parts.port
-        if not host:
-            raise ValueError("no host")
-        if ":" in host:
-            name = f"[{ipaddress.IPv6Address(host)}]"
-        else:
-            name = host.encode("ascii" if host.isascii() else "idna").decode()
-    except (KeyError, ValueError) as error:
-        raise Unreachable(f"«{url}» is not the URL of a server") from error
-    if port not in (None, DEFAULT_PORTS[scheme]):
-        name = f"{name}:{port}"
-    path = parts.path.rstrip("/")
-    return urlunsplit((scheme, name, path if path.endswith(PATH) else path + PATH, "", "")), name
 
 
 async def _receive(socket: aiohttp.ClientWebSocketResponse) -> FromServer:
@@ -450,9 +342,3 @@ async def _send(
             await socket.send_bytes(encode(message))
     except (aiohttp.ClientError, OSError, RuntimeError) as error:
         raise Unreachable("the connection to the server broke") from error
-
-
-def _refusal(failed: Failed) -> JoinRefused:
-    """In our own words: what a server says is not for a person's terminal."""
-    code = failed.code if failed.code in WORDS else "internal"
-    return JoinRefused(code, WORDS[code], failed.retry_after_s)
