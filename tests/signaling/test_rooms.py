@@ -1,0 +1,441 @@
+"""Rooms: who gets in, who hears what, and that everybody's picture of the group is the true one."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from signaling.config import Limits
+from signaling.messages import (
+    MEMBERS_MAX,
+    VERSION,
+    Absent,
+    Arrived,
+    Departed,
+    Failed,
+    IceServer,
+    Join,
+    Joined,
+    Leave,
+    MemberId,
+    Presence,
+    Removed,
+    Signal,
+    UpdateCard,
+    join_transcript,
+    member_id_of,
+)
+from signaling.rooms import Group, Outgoing, Rooms
+
+SERVER, NONCE = "covey.example", b"n" * 32
+GROUP, OTHER_GROUP = b"g" * 32, b"h" * 32
+KEY, WRONG_KEY = b"k" * 32, b"w" * 32
+ANNA, BEN, CARLA = b"anna".ljust(32), b"ben".ljust(32), b"carla".ljust(32)
+ANNAS, BENS, CARLAS = member_id_of(ANNA), member_id_of(BEN), member_id_of(CARLA)
+HOME, ABROAD = "192.0.2.1", "198.51.100.7"
+GENEROUS = Limits(messages_per_connection=(1e6, 10**6), cards_per_connection=(1e6, 10**6))
+
+
+def sign(key: bytes, message: bytes) -> bytes:
+    """For these tests whoever knows a key's bytes can sign with it."""
+    return hashlib.blake2b(message, key=key).digest()
+
+
+def verify(key: bytes, message: bytes, signature: bytes) -> bool:
+    return sign(key, message) == signature
+
+
+def a_join(identity: bytes = ANNA, **changes: Any) -> Join:
+    """A Join as an honest member of the group signs it, and then changed."""
+    fields: dict[str, Any] = {
+        "version": VERSION,
+        "name_id": changes.pop("name_id", GROUP),
+        "group_key": changes.pop("group_key", KEY),
+        "identity_key": identity,
+        "create": changes.pop("create", True),
+        "card": changes.pop("card", b"card of " + identity.strip()),
+    }
+    server_name, nonce = changes.pop("server_name", SERVER), changes.pop("nonce", NONCE)
+    signed = {name: value for name, value in fields.items() if name != "version"}
+    transcript = join_transcript(server_name=server_name, nonce=nonce, **signed)
+    fields["group_signature"] = sign(fields["group_key"], transcript)
+    fields["identity_signature"] = sign(identity, transcript)
+    return Join(**(fields | changes))
+
+
+def some_rooms(limits: Limits = GENEROUS, **settings_: Any) -> Rooms:
+    return Rooms({}, verify, limits=limits, **settings_)
+
+
+def enter(
+    rooms: Rooms,
+    connection: int,
+    join: Join,
+    *,
+    address: str = HOME,
+    now: float = 0.0,
+    names: tuple[str, ...] = (SERVER,),
+) -> Outgoing:
+    return rooms.join(connection, join, server_names=names, nonce=NONCE, address=address, now=now)
+
+
+def code_of(out: Outgoing) -> str:
+    ((_, answer),) = out
+    assert isinstance(answer, Failed), answer
+    return answer.code
+
+
+def with_members(*identities: bytes, limits: Limits = GENEROUS) -> Rooms:
+    """A group in which these are online, on connections 1, 2, 3."""
+    rooms = some_rooms(limits)
+    for number, identity in enumerate(identities, 1):
+        enter(rooms, number, a_join(identity))
+    return rooms
+
+
+# --- who gets in ----------------------------------------------------------------------------
+
+
+def test_a_group_is_made_only_for_who_agrees_to_start_it():
+    rooms = some_rooms()
+    assert code_of(enter(rooms, 1, a_join(create=False))) == "unknown_group"
+    assert not rooms.is_joined(1)
+    assert enter(rooms, 2, a_join(create=True)) == [(2, Joined((), (), True))]
+    assert enter(rooms, 3, a_join(BEN, create=True))[0] == (
+        3,
+        Joined((Presence(ANNAS, b"card of anna", True),), (), False),
+    )
+    assert rooms.counts() == (1, 2)
+
+
+def test_another_key_is_a_wrong_password():
+    rooms = with_members(ANNA)
+    assert code_of(enter(rooms, 2, a_join(BEN, group_key=WRONG_KEY))) == "wrong_password"
+    assert code_of(enter(rooms, 3, a_join(ANNA, group_key=WRONG_KEY))) == "wrong_password"
+    assert rooms.counts() == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name_id": OTHER_GROUP},
+        {"group_key": WRONG_KEY},
+        {"identity_key": BEN},
+        {"create": False},
+        {"card": b"another card"},
+        {"group_signature": bytes(64)},
+        {"identity_signature": bytes(64)},
+    ],
+)
+def test_what_was_signed_is_what_is_joined(change: dict[str, Any]):
+    honest = a_join()
+    fields = {name: getattr(honest, name) for name in honest.__struct_fields__}
+    assert code_of(enter(some_rooms(), 1, Join(**(fields | change)))) == "bad_signature"
+
+
+@pytest.mark.parametrize("change", [{"server_name": "evil.example"}, {"nonce": b"o" * 32}])
+def test_a_join_is_for_one_server_and_one_connection(change: dict[str, Any]):
+    assert code_of(enter(some_rooms(), 1, a_join(**change))) == "bad_signature"
+
+
+def test_a_server_may_have_many_names():
+    rooms = some_rooms()
+    assert code_of(enter(rooms, 1, a_join(), names=("a.example", "b.example"))) == "bad_signature"
+    out = enter(rooms, 2, a_join(), names=("a.example", SERVER))
+    assert isinstance(out[0][1], Joined)
+
+
+def test_another_version_is_refused():
+    assert code_of(enter(some_rooms(), 1, a_join(version=VERSION + 1))) == "bad_message"
+
+
+def test_a_full_group_takes_nobody_new_and_keeps_its_own():
+    members = {member_id_of(bytes([number]) * 32): b"" for number in range(MEMBERS_MAX - 1)}
+    rooms = Rooms({GROUP: Group(GROUP, KEY, members)}, verify, limits=GENEROUS)
+    assert isinstance(enter(rooms, 1, a_join(ANNA))[0][1], Joined)
+    assert code_of(enter(rooms, 2, a_join(BEN))) == "group_full"
+    assert isinstance(enter(rooms, 3, a_join(bytes(32)))[0][1], Joined)
+
+
+def test_a_full_server_takes_no_new_group_and_keeps_the_old_ones():
+    rooms = with_members(ANNA, limits=replace(GENEROUS, groups_max=1))
+    assert code_of(enter(rooms, 2, a_join(BEN, name_id=OTHER_GROUP))) == "server_full"
+    assert isinstance(enter(rooms, 3, a_join(BEN))[0][1], Joined)
+
+
+def test_cards_of_all_groups_are_bounded_together():
+    rooms = some_rooms(replace(GENEROUS, cards_bytes_max=300))
+    enter(rooms, 1, a_join(ANNA, card=bytes(100)))
+    assert code_of(enter(rooms, 2, a_join(BEN, card=bytes(100), name_id=OTHER_GROUP))) == (
+        "server_full"
+    )
+    rooms.handle(1, Leave(), now=0.0)
+    out = enter(rooms, 3, a_join(BEN, card=bytes(100), name_id=OTHER_GROUP))
+    assert isinstance(out[0][1], Joined)
+
+
+def test_ice_servers_are_told_to_who_joins():
+    servers = (IceServer(("stun:stun.example",)),)
+    rooms = some_rooms(ice_servers=servers)
+    assert enter(rooms, 1, a_join()) == [(1, Joined((), servers, True))]
+
+
+# --- guessers -------------------------------------------------------------------------------
+
+
+def guess(rooms: Rooms, *, address: str, times: int) -> str:
+    join = a_join(CARLA, group_key=WRONG_KEY)
+    return [code_of(enter(rooms, 100, join, address=address)) for _ in range(times)][-1]
+
+
+def test_a_guesser_learns_nothing_more_after_its_tries_not_even_by_the_right_password():
+    rooms = with_members(ANNA)
+    assert guess(rooms, address=HOME, times=10) == "wrong_password"
+    assert guess(rooms, address=HOME, times=1) == "rate_limited"
+    answer = enter(rooms, 2, a_join(BEN), address=HOME)
+    assert code_of(answer) == "rate_limited"
+    assert isinstance(answer[0][1], Failed)
+    assert 0 < answer[0][1].retry_after_s <= 3600
+    assert isinstance(enter(rooms, 3, a_join(BEN), address=HOME, now=51.0)[0][1], Joined)
+
+
+def test_nobody_who_guesses_locks_members_out():
+    rooms = with_members(ANNA)
+    for number in range(60):
+        guess(rooms, address=f"203.0.113.{number}", times=1)
+    guess(rooms, address=HOME, times=11)
+    assert code_of(enter(rooms, 2, a_join(BEN), address=ABROAD)) == "rate_limited"
+    out = enter(rooms, 3, a_join(ANNA), address=HOME)
+    assert isinstance(out[-1][1], Joined)
+
+
+def test_who_only_claims_to_be_a_member_gains_nothing():
+    rooms = with_members(ANNA)
+    claim = a_join(ANNA, group_key=WRONG_KEY, identity_signature=bytes(64))
+    assert code_of(enter(rooms, 2, claim)) == "bad_signature"
+
+
+# --- who hears what -------------------------------------------------------------------------
+
+
+def test_others_hear_who_arrives_and_who_departs():
+    rooms = with_members(ANNA, BEN)
+    assert enter(rooms, 3, a_join(CARLA))[1:] == [
+        (connection, Arrived(CARLAS, b"card of carla"))
+        for _, connection in sorted([(ANNAS, 1), (BENS, 2)])
+    ]
+    assert sorted(rooms.disconnected(3), key=lambda one: one[0]) == [
+        (1, Departed(CARLAS)),
+        (2, Departed(CARLAS)),
+    ]
+    assert rooms.disconnected(3) == []
+    assert rooms.disconnected(77) == []
+
+
+def test_a_signal_reaches_its_member_with_the_senders_true_id():
+    rooms = with_members(ANNA, BEN)
+    assert rooms.handle(1, Signal(BENS, b"sealed"), now=0.0) == [(2, Signal(ANNAS, b"sealed"))]
+
+
+def test_a_signal_to_who_is_not_there_comes_back():
+    rooms = with_members(ANNA, BEN)
+    rooms.disconnected(2)
+    for nobody in (BENS, CARLAS, ANNAS):
+        assert rooms.handle(1, Signal(nobody, b""), now=0.0) == [(1, Absent(nobody))]
+
+
+def test_nothing_crosses_from_group_to_group():
+    rooms = with_members(ANNA)
+    enter(rooms, 2, a_join(BEN, name_id=OTHER_GROUP))
+    assert rooms.handle(2, Signal(ANNAS, b""), now=0.0) == [(2, Absent(ANNAS))]
+    assert rooms.handle(2, UpdateCard(b"x"), now=0.0) == []
+    assert rooms.disconnected(2) == []
+
+
+def test_one_person_in_two_groups_is_two_members():
+    rooms = with_members(ANNA)
+    assert isinstance(enter(rooms, 2, a_join(ANNA, name_id=OTHER_GROUP))[0][1], Joined)
+    assert rooms.is_joined(1)
+    assert rooms.is_joined(2)
+
+
+def test_a_new_connection_replaces_the_old_one_without_a_departure():
+    rooms = with_members(ANNA, BEN)
+    out = enter(rooms, 3, a_join(ANNA))
+    assert out[0][0] == 1
+    assert code_of(out[:1]) == "replaced"
+    assert out[2:] == [(2, Arrived(ANNAS, b"card of anna"))]
+    assert not rooms.is_joined(1)
+    assert rooms.disconnected(1) == []
+    assert rooms.handle(2, Signal(ANNAS, b""), now=0.0) == [(3, Signal(BENS, b""))]
+
+
+def test_a_new_card_is_told_and_remembered():
+    rooms = with_members(ANNA, BEN)
+    assert rooms.handle(1, UpdateCard(b"new"), now=0.0) == [(2, Arrived(ANNAS, b"new"))]
+    rooms.disconnected(1)
+    ((_, welcome),) = enter(rooms, 3, a_join(CARLA))[:1]
+    assert isinstance(welcome, Joined)
+    assert Presence(ANNAS, b"new", False) in welcome.members
+
+
+def test_who_leaves_is_forgotten_and_a_name_is_free_after_the_last():
+    rooms = with_members(ANNA, BEN)
+    assert rooms.handle(1, Leave(), now=0.0) == [(2, Removed(ANNAS))]
+    assert not rooms.is_joined(1)
+    assert rooms.handle(2, Leave(), now=0.0) == []
+    assert rooms.counts() == (0, 0)
+    assert rooms.dirty[GROUP].members == {}
+    out = enter(rooms, 3, a_join(CARLA, group_key=WRONG_KEY))
+    assert out == [(3, Joined((), (), True))]
+    assert set(rooms.dirty[GROUP].members) == {CARLAS}
+
+
+def test_to_join_twice_is_no_message():
+    rooms = with_members(ANNA)
+    assert code_of(rooms.handle(1, a_join(), now=0.0)) == "bad_message"
+
+
+def test_only_what_changed_is_to_be_remembered():
+    rooms = with_members(ANNA)
+    rooms.dirty = {}
+    rooms.disconnected(1)
+    enter(rooms, 2, a_join(ANNA))
+    rooms.handle(2, UpdateCard(b"card of anna"), now=0.0)
+    rooms.handle(2, Signal(BENS, b""), now=0.0)
+    assert rooms.dirty == {}
+    rooms.handle(2, UpdateCard(b"new"), now=0.0)
+    assert set(rooms.dirty) == {GROUP}
+
+
+def test_who_says_too_much_is_refused():
+    rooms = with_members(ANNA, limits=replace(GENEROUS, messages_per_connection=(1.0, 2)))
+    says = [rooms.handle(1, Signal(BENS, b""), now=now)[0][1] for now in (0.0, 0.0, 1.0, 1.0)]
+    assert [type(said) for said in says] == [Absent, Absent, Absent, Failed]
+
+
+def test_cards_are_dearer_than_signals():
+    rooms = with_members(ANNA, limits=replace(GENEROUS, cards_per_connection=(0.1, 2)))
+    for number in range(2):
+        assert rooms.handle(1, UpdateCard(bytes([number])), now=0.0) == []
+    assert code_of(rooms.handle(1, UpdateCard(b"another"), now=0.0)) == "rate_limited"
+
+
+# --- any order of everything ----------------------------------------------------------------
+
+people = st.sampled_from([bytes([number]) * 32 for number in range(1, 6)])
+groups = st.sampled_from([GROUP, OTHER_GROUP])
+
+
+class Everybody(RuleBasedStateMachine):
+    """Clients that believe what they hear must all know the true state of their group."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rooms = some_rooms(replace(GENEROUS, wrong_passwords_per_address=(1e6, 10**6)))
+        self.numbers = 0
+        self.who: dict[int, tuple[bytes, MemberId]] = {}
+        self.pictures: dict[int, dict[MemberId, tuple[bytes, bool]]] = {}
+        self.true: dict[bytes, dict[MemberId, bytes]] = {GROUP: {}, OTHER_GROUP: {}}
+
+    def deliver(self, out: Outgoing) -> None:
+        for connection, message in out:
+            if isinstance(message, Failed):
+                self.who.pop(connection, None)
+                self.pictures.pop(connection, None)
+                continue
+            if isinstance(message, Joined):
+                self.pictures[connection] = {
+                    MemberId(one.member): (one.card, one.online) for one in message.members
+                }
+                continue
+            picture = self.pictures[connection]
+            match message:
+                case Arrived(member, card):
+                    picture[MemberId(member)] = (card, True)
+                case Departed(member):
+                    picture[MemberId(member)] = (picture[MemberId(member)][0], False)
+                case Removed(member):
+                    del picture[MemberId(member)]
+
+    @rule(identity=people, name_id=groups, card=st.binary(max_size=3))
+    def join(self, identity: bytes, name_id: bytes, card: bytes) -> None:
+        self.numbers += 1
+        out = enter(self.rooms, self.numbers, a_join(identity, name_id=name_id, card=card))
+        self.deliver(out)
+        self.who[self.numbers] = (name_id, member_id_of(identity))
+        self.true[name_id][member_id_of(identity)] = card
+
+    @rule(identity=people, name_id=groups)
+    def guess(self, identity: bytes, name_id: bytes) -> None:
+        if self.true[name_id]:
+            self.numbers += 1
+            join = a_join(identity, name_id=name_id, group_key=WRONG_KEY)
+            assert code_of(enter(self.rooms, self.numbers, join)) == "wrong_password"
+
+    @precondition(lambda self: self.who)
+    @rule(data=st.data(), card=st.binary(max_size=3))
+    def change_card(self, data: st.DataObject, card: bytes) -> None:
+        connection = data.draw(st.sampled_from(sorted(self.who)))
+        name_id, member = self.who[connection]
+        self.deliver(self.rooms.handle(connection, UpdateCard(card), now=0.0))
+        self.true[name_id][member] = card
+
+    @precondition(lambda self: self.who)
+    @rule(data=st.data())
+    def disconnect(self, data: st.DataObject) -> None:
+        connection = data.draw(st.sampled_from(sorted(self.who)))
+        del self.who[connection], self.pictures[connection]
+        self.deliver(self.rooms.disconnected(connection))
+
+    @precondition(lambda self: self.who)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        connection = data.draw(st.sampled_from(sorted(self.who)))
+        name_id, member = self.who.pop(connection)
+        del self.pictures[connection], self.true[name_id][member]
+        self.deliver(self.rooms.handle(connection, Leave(), now=0.0))
+
+    @precondition(lambda self: self.who)
+    @rule(data=st.data(), identity=people)
+    def signal(self, data: st.DataObject, identity: bytes) -> None:
+        connection = data.draw(st.sampled_from(sorted(self.who)))
+        name_id, sender = self.who[connection]
+        target = member_id_of(identity)
+        ((receiver, message),) = self.rooms.handle(connection, Signal(target, b"s"), now=0.0)
+        if isinstance(message, Signal):
+            assert self.who[receiver] == (name_id, target)
+            assert message == Signal(sender, b"s")
+        else:
+            assert (receiver, message) == (connection, Absent(target))
+            assert target == sender or (name_id, target) not in self.who.values()
+
+    @invariant()
+    def every_picture_is_true(self) -> None:
+        online = set(self.who.values())
+        assert len(online) == len(self.who)
+        for connection, (name_id, me) in self.who.items():
+            assert self.pictures[connection] == {
+                member: (card, (name_id, member) in online)
+                for member, card in self.true[name_id].items()
+                if member != me
+            }
+
+    @invariant()
+    def what_is_remembered_is_true(self) -> None:
+        for name_id, group in self.rooms.dirty.items():
+            assert group.members == self.true[name_id]
+
+    @invariant()
+    def the_counts_are_right(self) -> None:
+        assert self.rooms.counts() == (sum(map(bool, self.true.values())), len(self.who))
+
+
+Everybody.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+test_everybodys_picture_is_true = Everybody.TestCase
