@@ -78,7 +78,7 @@ class AtomicJsonStorage(Storage):
         temporary = self._path.with_suffix(".new")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(temporary, flags, 0o600), "wb", buffering=WRITE_BYTES) as file:
-            for piece in _encoded(data):
+            for piece in pieces_of(data):
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())
@@ -171,7 +171,7 @@ def _group_of(row: dict[str, Any]) -> Group:
     return Group(bytes.fromhex(checked.name_id), bytes.fromhex(checked.group_key), members)
 
 
-def _encoded(tables: dict[str, Table]) -> Iterator[bytes]:
+def pieces_of(tables: dict[str, Table]) -> Iterator[bytes]:
     """The JSON text, a row at a time: one call for all of it would hold up every other thread."""
     yield b"{"
     for count, (name, rows) in enumerate(tables.items()):
