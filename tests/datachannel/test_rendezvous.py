@@ -1,0 +1,295 @@
+"""Members who meet at a real server, which comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from datachannel import rendezvous as module
+from datachannel.credentials import Credentials, MemberCard
+from datachannel.errors import Unavailable
+from datachannel.joining import WORDS, websocket_address
+from datachannel.rendezvous import JoinOutcome, JoinRefused, Rendezvous, Unreachable, join_once
+from signaling.config import Limits
+from signaling.messages import FAILED_CODES, SIGNAL_BYTES_MAX, IceServer, MemberId
+from tests.support.members import a_member, card_of, counted_bytes
+from tests.support.raw_client import member, running_server
+
+ANNA, BEN = a_member("anna"), a_member("ben")
+GUESSER = a_member("eve", password="wrong")
+random_bytes = counted_bytes("rendezvous")
+
+
+@pytest.fixture(autouse=True)
+def _quickly(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "RETRY_S_MIN", 0.01)
+    monkeypatch.setattr(module, "RETRY_S_MAX", 0.05)
+
+
+@pytest.fixture
+async def url(tmp_path: Path):
+    async with running_server(tmp_path) as url:
+        yield url
+
+
+def a_rendezvous(url: str, credentials: Credentials, *, create: bool = True) -> Rendezvous:
+    return Rendezvous(
+        url=url,
+        credentials=credentials,
+        card=card_of(credentials, "a name"),
+        create=create,
+        random_bytes=random_bytes,
+        jitter=random.Random(7),
+    )
+
+
+@asynccontextmanager
+async def running(*everybody: Rendezvous) -> AsyncIterator[list[asyncio.Task[None]]]:
+    tasks = [asyncio.create_task(one.run()) for one in everybody]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def until(rendezvous: Rendezvous, condition: Callable[[], bool]) -> None:
+    changed = asyncio.Event()
+    rendezvous.on_change = changed.set
+    async with asyncio.timeout(10):
+        while not condition():
+            await changed.wait()
+            changed.clear()
+
+
+def sees(rendezvous: Rendezvous, credentials: Credentials, *, online: bool) -> Callable[[], bool]:
+    def condition() -> bool:
+        friend = rendezvous.members().get(credentials.member_id)
+        return friend is not None and friend.online == online
+
+    return condition
+
+
+async def test_members_see_each_other_and_pass_signals(url: str):
+    anna, ben = a_rendezvous(url, ANNA), a_rendezvous(url, BEN)
+    heard: asyncio.Queue[tuple[MemberId, bytes]] = asyncio.Queue()
+    ben.on_signal = lambda member, blob: heard.put_nowait((member, blob))
+    assert not anna.connected
+    async with running(anna, ben):
+        await until(anna, sees(anna, BEN, online=True))
+        await until(ben, sees(ben, ANNA, online=True))
+        assert anna.connected
+        assert anna.created != ben.created
+        assert set(anna.members()) == {BEN.member_id}
+        assert anna.members()[BEN.member_id].card == card_of(BEN, "a name")
+        blob = b"x" * SIGNAL_BYTES_MAX
+        await anna.send_signal(BEN.member_id, blob)
+        async with asyncio.timeout(5):
+            assert await heard.get() == (ANNA.member_id, blob)
+        with pytest.raises(ValueError, match="signal"):
+            await anna.send_signal(BEN.member_id, blob + b"x")
+    assert not anna.connected
+
+
+async def test_a_member_who_goes_is_offline_and_one_who_leaves_is_gone(url: str):
+    anna, ben = a_rendezvous(url, ANNA), a_rendezvous(url, BEN)
+    async with running(anna):
+        async with running(ben):
+            await until(anna, sees(anna, BEN, online=True))
+        await until(anna, sees(anna, BEN, online=False))
+        ben = a_rendezvous(url, BEN)
+        async with running(ben) as (task,):
+            await until(anna, sees(anna, BEN, online=True))
+            await ben.leave()
+            async with asyncio.timeout(5):
+                await task
+            assert not ben.connected
+        await until(anna, lambda: not anna.members())
+
+
+async def test_a_signal_that_does_not_arrive_tells_that_the_member_is_offline(url: str):
+    anna = a_rendezvous(url, ANNA)
+    async with running(anna):
+        await until(anna, lambda: anna.connected)
+        async with member(url, BEN):
+            await until(anna, sees(anna, BEN, online=True))
+        await until(anna, sees(anna, BEN, online=False))
+        await anna.send_signal(BEN.member_id, b"hello?")
+        await anna.send_signal(MemberId(bytes(32)), b"hello?")
+
+
+async def test_a_new_card_reaches_the_others_and_outlives_the_connection(tmp_path: Path):
+    port = free_port()
+    news = MemberCard(BEN.identity_public_key, "another name", 5, "0.2")
+    async with running_server(tmp_path, port=port) as url:
+        anna, ben = a_rendezvous(url, ANNA), a_rendezvous(url, BEN)
+        async with running(anna, ben):
+            await until(anna, sees(anna, BEN, online=True))
+            await ben.update_card(news)
+            await until(anna, lambda: anna.members()[BEN.member_id].card == news)
+    await ben.update_card(card_of(BEN, "while offline"))
+    async with running_server(tmp_path, port=port), running(anna, ben):
+        await until(anna, lambda: anna.members()[BEN.member_id].card.name == "while offline")
+
+
+async def test_after_a_restart_of_the_server_everybody_comes_back(tmp_path: Path):
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    anna, ben = a_rendezvous(address, ANNA), a_rendezvous(address, BEN)
+    async with running(anna, ben):
+        for _ in range(2):
+            async with running_server(tmp_path, port=port):
+                await until(anna, lambda: anna.connected and sees(anna, BEN, online=True)())
+                await until(ben, lambda: ben.connected)
+            await until(anna, lambda: not anna.connected)
+            with pytest.raises(Unavailable):
+                await anna.send_signal(BEN.member_id, b"hello?")
+            assert BEN.member_id in anna.members()  # the last picture stays
+
+
+async def test_a_server_that_lost_its_memory_learns_the_group_anew(tmp_path: Path):
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    anna, ben = a_rendezvous(address, ANNA), a_rendezvous(address, BEN)
+    async with running(anna, ben):
+        for folder in ("before", "after"):
+            async with running_server(tmp_path / folder, port=port):
+                await until(anna, lambda: anna.connected and sees(anna, BEN, online=True)())
+            await until(anna, lambda: not anna.connected)
+
+
+async def test_a_member_who_comes_back_with_the_same_card_changes_nothing_on_disk(tmp_path: Path):
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    anna = a_rendezvous(address, ANNA)
+    async with running(anna):
+        async with running_server(tmp_path, port=port):
+            await until(anna, lambda: anna.connected)
+        (database,) = tmp_path.glob("*.json")
+        before = database.stat().st_mtime_ns
+        await until(anna, lambda: not anna.connected)
+        async with running_server(tmp_path, port=port):
+            await until(anna, lambda: anna.connected)
+        assert database.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("code", ["unknown_group", "wrong_password"])
+async def test_a_permanent_no_ends_the_run_and_everybody_who_waits(url: str, code: str):
+    async with member(url, ANNA, create=True):
+        who = GUESSER if code == "wrong_password" else a_member("zoe", group="nobody")
+        stranger = a_rendezvous(url, who, create=False)
+        async with running(stranger) as (task,), asyncio.timeout(5):
+            with pytest.raises(JoinRefused) as refused:
+                await stranger.joined()
+            with pytest.raises(JoinRefused):
+                await task
+    assert (refused.value.code, refused.value.text) == (code, WORDS[code])
+    assert not stranger.connected
+
+
+async def test_the_second_computer_with_the_same_words_takes_over(url: str):
+    first, second = a_rendezvous(url, ANNA), a_rendezvous(url, ANNA)
+    async with running(first) as (task,):
+        await until(first, lambda: first.connected)
+        async with running(second), asyncio.timeout(5):
+            with pytest.raises(JoinRefused) as refused:
+                await task
+            assert refused.value.code == "replaced"
+            assert second.connected
+
+
+async def test_who_is_told_to_wait_waits_and_comes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "REFUSED_S_MIN", 0.05)
+    monkeypatch.setattr(module, "REFUSED_S_MAX", 0.1)
+    limits = Limits(new_groups_per_address=(5.0, 1))
+    async with running_server(tmp_path, limits=limits) as url:
+        async with member(url, ANNA, create=True):
+            pass
+        other = a_rendezvous(url, a_member("dora", group="millers"))
+        async with running(other), asyncio.timeout(5):
+            await other.joined()
+
+
+async def test_join_once_tells_what_it_found(url: str):
+    assert await join_once(url, ANNA, card_of(ANNA), True) == JoinOutcome(True, 0)
+    assert await join_once(url + "/", BEN, card_of(BEN), False) == JoinOutcome(False, 1)
+    with pytest.raises(JoinRefused) as refused:
+        await join_once(url, GUESSER, card_of(GUESSER), True)
+    assert refused.value.text == "the password is not the one of this group"
+
+
+async def test_join_once_says_when_there_is_no_server():
+    with pytest.raises(Unreachable, match=r"no connection to 127\.0\.0\.1"):
+        await join_once(f"http://127.0.0.1:{free_port()}", ANNA, card_of(ANNA), False)
+
+
+async def test_a_busy_server_is_said_to_be_busy(tmp_path: Path):
+    limits = Limits(connects_per_address=(0.001, 1))
+    async with running_server(tmp_path, limits=limits) as url:
+        await join_once(url, ANNA, card_of(ANNA), True)
+        with pytest.raises(Unreachable, match="busy"):
+            await join_once(url, ANNA, card_of(ANNA), True)
+
+
+async def test_ice_servers_come_from_the_server(tmp_path: Path):
+    turn = IceServer(("turn:turn.example:3478",), "user", "password")
+    async with running_server(tmp_path, ice_servers=(turn,)) as url:
+        anna = a_rendezvous(url, ANNA)
+        async with running(anna), asyncio.timeout(5):
+            await anna.joined()
+            assert anna.ice_servers == (turn,)
+
+
+def test_there_are_words_for_every_refusal():
+    assert set(FAILED_CODES) <= set(WORDS)
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "name"),
+    [
+        ("http://h:8000", "ws://h:8000/v1/ws", "h:8000"),
+        ("http://h:80/", "ws://h/v1/ws", "h"),
+        ("https://Covey.Example:443", "wss://covey.example/v1/ws", "covey.example"),
+        ("https://covey.example:80/x/", "wss://covey.example:80/x/v1/ws", "covey.example:80"),
+        ("ws://h/v1/ws", "ws://h/v1/ws", "h"),
+        ("http://[2001:DB8::0:1]:1", "ws://[2001:db8::1]:1/v1/ws", "[2001:db8::1]:1"),
+        ("https://bücher.example", "wss://xn--bcher-kva.example/v1/ws", "xn--bcher-kva.example"),
+        ("http://user:secret@h", "ws://h/v1/ws", "h"),
+    ],
+)
+def test_a_servers_name_is_what_the_host_header_says(url: str, address: str, name: str):
+    assert websocket_address(url) == (address, name)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "h:8000",
+        "ftp://h",
+        "http://",
+        "http://h:99999",
+        "http://[::1",
+        "http://a b",
+        "http://\0",
+    ],
+)
+def test_what_is_no_url_is_said_to_be_none(url: str):
+    with pytest.raises(Unreachable):
+        websocket_address(url)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
