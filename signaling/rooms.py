@@ -275,5 +275,5 @@ class Rooms:
 
     def _forget(self, connection: int) -> None:
         place = self._places.pop(connection, None)
-        if place is not None and place.room.online.get(place.member) == connection:
+        if place is not None:
             del place.room.online[place.member]

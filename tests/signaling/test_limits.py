@@ -61,6 +61,12 @@ def test_a_clock_that_jumps_gives_no_more_than_its_highest_reading(
     assert given_ <= rate[1] + rate[0] * max([0.0, *readings]) + 1e-6
 
 
+def test_a_clock_that_goes_back_takes_nothing():
+    bucket = Bucket((1.0, 2), now=1000.0)
+    assert [bucket.take(now=now) for now in (1000.0, 10.0, 10.0)] == [0.0, 0.0, 1.0]
+    assert bucket.wait(now=1001.0) == 0.0
+
+
 def test_keys_have_buckets_of_their_own():
     buckets = Buckets((1.0, 1))
     assert buckets.take("a", now=0.0) == 0.0

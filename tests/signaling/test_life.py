@@ -1,0 +1,230 @@
+"""A server from its start to its end: what it remembers, and whom it does not wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from signaling import server as module
+from signaling.config import Limits, ServerConfig
+from signaling.messages import SIGNAL_BYTES_MAX, Arrived, Departed, Failed, Joined, Leave, Signal
+from signaling.rooms import Group
+from signaling.server import Server
+from signaling.store import StoreError
+from tests.support.members import a_member, counted_bytes
+from tests.support.raw_client import member, raw_client, running_server
+
+ANNA, BEN = a_member("anna"), a_member("ben")
+GUESSER = a_member("eve", password="wrong")
+
+
+class Store:
+    """Remembers in memory; refuses as long as it is told to."""
+
+    def __init__(self) -> None:
+        self.saves: list[list[Group]] = []
+        self.refuses = self.closed = False
+        self.asked = 0
+
+    def load(self) -> dict[bytes, Group]:
+        return {}
+
+    def save(self, groups: list[Group]) -> None:
+        self.asked += 1
+        if self.refuses:
+            raise StoreError("the disk is full")
+        self.saves.append(groups)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@asynccontextmanager
+async def running(store: Store, data: Path) -> AsyncIterator[str]:
+    server = Server(ServerConfig(data), store, counted_bytes("life"))
+    runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def until(condition) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - the conditions are of several kinds
+            await asyncio.sleep(0.005)
+
+
+async def test_a_change_is_remembered_soon_and_once(tmp_path: Path):
+    store = Store()
+    async with running(store, tmp_path) as url, member(url, ANNA, create=True, card=b"card") as it:
+        await until(lambda: store.saves)
+        assert store.saves == [
+            [Group(ANNA.name_id, ANNA.group_public_key, {ANNA.member_id: b"card"})]
+        ]
+        await it.say(Signal(BEN.member_id, b""))
+        await it.hear()
+    assert len(store.saves) == 1
+    assert store.closed
+
+
+async def test_a_change_at_the_very_end_is_remembered(tmp_path: Path):
+    store = Store()
+    async with running(store, tmp_path) as url, member(url, ANNA, create=True) as it:
+        await until(lambda: store.saves)
+        await it.say(Leave())
+        assert await it.is_closed()
+    assert store.saves[-1][0].members == {}
+
+
+async def test_a_full_disk_ends_nothing_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(module, "SAVE_RETRY_S", 0.01)
+    store = Store()
+    store.refuses = True
+    async with running(store, tmp_path) as url, member(url, ANNA, create=True):
+        async with member(url, BEN):
+            await until(lambda: store.asked >= 3)
+        store.refuses = False
+        await until(lambda: store.saves)
+    assert set(store.saves[-1][0].members) == {ANNA.member_id, BEN.member_id}
+    assert "changes cannot be remembered now: the disk is full" in caplog.text
+
+
+async def test_a_port_that_is_taken_leaves_the_folder_free(tmp_path: Path):
+    async with running_server(tmp_path / "one") as url:
+        port = int(url.rpartition(":")[2])
+        with pytest.raises(OSError, match="in use"):
+            async with running_server(tmp_path / "two", port=port):
+                pass
+    async with running_server(tmp_path / "two"):
+        pass
+
+
+async def test_two_servers_do_not_share_a_folder(tmp_path: Path):
+    async with running_server(tmp_path):
+        with pytest.raises(StoreError, match="another server"):
+            async with running_server(tmp_path):
+                pass
+
+
+async def test_a_server_ends_soon_whoever_is_connected(tmp_path: Path):
+    async with asyncio.timeout(8):
+        async with running_server(tmp_path, limits=Limits(close_timeout_s=0.1)) as url:
+            _, silent = await asyncio.open_connection(*address_of(url))
+            anna = member(url, ANNA, create=True)
+            await anna.__aenter__()
+        await anna.__aexit__(None, None, None)
+        silent.close()
+        await silent.wait_closed()
+    assert json.loads((tmp_path / "groups.json").read_bytes())["groups"]
+
+
+def address_of(url: str) -> tuple[str, int]:
+    host, _, port = url.removeprefix("http://").partition(":")
+    return host, int(port)
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /v1/ws HTTP/1.1\r\nHost: a\r\n", b"\x16\x03\x01"])
+async def test_who_connects_and_never_asks_for_anything_is_dropped(tmp_path: Path, said: bytes):
+    limits = Limits(request_timeout_s=0.05)
+    async with running_server(tmp_path, limits=limits) as url, member(url, ANNA, create=True) as it:
+        reader, writer = await asyncio.open_connection(*address_of(url))
+        writer.write(said)
+        async with asyncio.timeout(5):
+            while await reader.read(100):
+                pass
+        writer.close()
+        await it.say(Signal(BEN.member_id, b"members stay"))
+        await it.hear()
+
+
+async def test_behind_our_proxy_each_client_has_its_own_address(tmp_path: Path):
+    limits = Limits(wrong_passwords_per_address=(0.001, 1))
+    async with running_server(tmp_path, limits=limits) as url:
+        name = url.removeprefix("http://")
+
+        async def code_for(forwarded: str, person=GUESSER) -> str:
+            headers = {"Host": name, "X-Forwarded-For": forwarded}
+            async with raw_client(url, headers) as client:
+                answer = await client.join(person)
+                return answer.code if isinstance(answer, Failed) else "joined"
+
+        async with member(url, ANNA, create=True):
+            assert await code_for("192.0.2.1") == "wrong_password"
+            assert await code_for("192.0.2.1") == "rate_limited"
+            assert await code_for("203.0.113.9, 192.0.2.1") == "rate_limited"  # it said the first
+            assert await code_for("192.0.2.1, 192.0.2.2") == "wrong_password"
+            assert await code_for("192.0.2.3", BEN) == "joined"
+
+
+async def test_only_our_proxies_are_believed(tmp_path: Path):
+    limits = Limits(wrong_passwords_per_address=(0.001, 1))
+    async with running_server(tmp_path, limits=limits, proxies=()) as url:
+        name = url.removeprefix("http://")
+        async with member(url, ANNA, create=True):
+            for forwarded, code in (("192.0.2.1", "wrong_password"), ("192.0.2.2", "rate_limited")):
+                headers = {"Host": name, "X-Forwarded-For": forwarded}
+                async with raw_client(url, headers) as client:
+                    answer = await client.join(GUESSER)
+                    assert isinstance(answer, Failed)
+                    assert answer.code == code
+
+
+def test_a_slow_reader_is_dropped_on_the_fast_loop_too(tmp_path: Path):
+    uvloop = pytest.importorskip("uvloop")
+    limits = Limits(outgoing_bytes_max=64 << 10, messages_per_connection=(1e4, 10**5))
+
+    async def play() -> None:
+        async with (
+            running_server(tmp_path, limits=limits) as url,
+            member(url, ANNA, create=True) as anna,
+            member(url, BEN) as ben,
+        ):
+            assert isinstance(await anna.hear(), Arrived)
+            reading = ben.socket._conn.transport  # type: ignore[union-attr]
+            reading.pause_reading()
+            gone = asyncio.create_task(anna.hear())
+            while not gone.done():
+                await anna.say(Signal(BEN.member_id, bytes(SIGNAL_BYTES_MAX)))
+            assert await gone == Departed(BEN.member_id)
+            reading.resume_reading()
+
+    async def bounded() -> None:
+        async with asyncio.timeout(20):
+            await play()
+
+    uvloop.run(bounded())
+
+
+async def test_the_joined_answer_of_a_full_group_arrives(tmp_path: Path):
+    store = Store()
+    members = {a_member(f"member {number}").member_id: bytes(4096) for number in range(255)}
+    group = Group(ANNA.name_id, ANNA.group_public_key, members)
+    store.load = lambda: {group.name_id: group}  # type: ignore[method-assign]
+    async with running(store, tmp_path) as url, raw_client(url) as client:
+        answer = await client.join(ANNA)
+        assert isinstance(answer, Joined)
+        assert len(answer.members) == 255
+
+
+async def test_junk_before_the_websocket_leaves_no_trace_of_an_address_in_our_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.DEBUG)
+    async with running_server(tmp_path) as url:
+        reader, writer = await asyncio.open_connection(*address_of(url))
+        writer.write(b"GET / HTTP/9.9\r\nnonsense\r\n\r\n")
+        await reader.read(1000)
+        writer.close()
+    assert not any("127.0.0.1" in r.getMessage() for r in caplog.records if "covey" in r.name)
