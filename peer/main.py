@@ -12,9 +12,9 @@ import os
 import random
 import secrets as system_secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from chunking.keys import MemberKeys, derive_group
 from datachannel.credentials import Credentials, MemberCard
@@ -25,6 +25,7 @@ from datachannel.rendezvous import Friend, JoinRefused, Rendezvous, join_once
 from datachannel.webrtc import AiortcEngine
 from peer import __version__
 from peer.api import serve_api
+from peer.blocking import run_blocking
 from peer.catalog import Catalog
 from peer.engine import EngineProcess
 from peer.holding.requests import HoldingHandler
@@ -37,8 +38,6 @@ from peer.service import Event, Problem, Service
 from peer.state import Config, Secrets, StateFolder
 from peer.words import master_of, words_of
 from signaling.messages import MemberId, member_id_of
-
-T = TypeVar("T")
 
 MASTER_BYTES = 32
 BYTE_WORKERS = max(1, min(4, os.cpu_count() or 1))
@@ -90,20 +89,6 @@ class GroupFriends:
             await self._rendezvous.run()
         except JoinRefused as refused:
             self.problem = f"The server does not let this computer in: {refused.text}"
-
-
-async def run_blocking(function: Callable[..., T], /, *args: Any) -> T:  # noqa: ANN401
-    """`peer.ports.RunBlocking` by the default threads.
-
-    A cancelled call still waits for its function: what it works on (an open file, a put) must not
-    be taken away from under it.
-    """
-    task = asyncio.create_task(asyncio.to_thread(function, *args))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
 
 
 def random_bytes(size: int) -> bytes:

@@ -115,13 +115,21 @@ class HoldingHandler:
 
     async def _put(self, remote: MemberId, request: Put, stream: Stream) -> None:
         call, store = self._run_blocking, self._store
-        put = await call(store.begin_put, remote, request.name, request.header, request.length)
+        begun: list[StorePut] = []
+
+        def begin() -> None:
+            # Kept here by the thread itself: a link that is cut now must not lose sight of it.
+            begun.append(store.begin_put(remote, request.name, request.header, request.length))
+
         try:
+            await call(begin)
+            (put,) = begun
             await stream.send(Continue(put.offset))
             await self._receive(put, stream)
             await call(store.finish_put, put)
         except BaseException:
-            await call(store.abort, put)  # keeps what has come; does nothing to a finished put
+            for put in begun:
+                await call(store.abort, put)  # keeps what has come; nothing to a finished put
             raise
         await stream.send(Stored())
         self._on_change()

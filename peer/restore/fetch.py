@@ -4,7 +4,7 @@ Any `needed` shares will do. The plain slices come first, since joining them cos
 friend that is slow, gone or wrong is replaced by another that has a share of the same pack.
 Nothing is believed: the header must be the expected one, the length must fit it, and the bytes
 must have the name that the owner's own index gives them. Who returns anything else is named in
-the log and asked no more during this job.
+the log and asked last from then on: one rotten share does not make all others bad.
 """
 
 from __future__ import annotations
@@ -190,9 +190,11 @@ class Fetcher:
             for number, name in enumerate(spec.shares)
             if number not in got and number not in running
             for member in self._where.of(name)
-            if member in online and member not in self._distrusted and (number, member) not in tried
+            if member in online and (number, member) not in tried
         ]
-        found.sort(key=lambda c: (c[0] >= spec.needed, self._load[c[1]], c))
+        found.sort(
+            key=lambda c: (c[1] in self._distrusted, c[0] >= spec.needed, self._load[c[1]], c)
+        )
         return found
 
     async def _fetch_share(self, spec: PackSpec, row: int, number: int, member: MemberId) -> bool:

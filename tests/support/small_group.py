@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +25,7 @@ from peer.backup.messages import Failed, NightReady, StartBackup, Stop
 from peer.backup.night import Night
 from peer.backup.pool import inline_pool
 from peer.backup.run import BackupRun
+from peer.blocking import run_blocking
 from peer.catalog import Catalog
 from peer.holding.requests import HoldingHandler
 from peer.holding.store import ShareStore
@@ -189,16 +190,6 @@ async def _until_end(session: PeerSession) -> None:
         await session.run()
     except Exception:
         await session.close()
-
-
-async def run_blocking(function: Callable[..., Any], /, *args: Any) -> Any:
-    """In a thread, to the end."""
-    task = asyncio.create_task(asyncio.to_thread(function, *args))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
 
 
 class ThreadEngine:
