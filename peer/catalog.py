@@ -20,6 +20,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chunking.formats import PACK_INDEX, ChunkId, PackId, ShareName
 from signaling.messages import MemberId
@@ -125,7 +126,7 @@ class Catalog:
         self._db = sqlite3.connect(
             path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
         )
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
@@ -145,7 +146,18 @@ class Catalog:
 
     def close(self) -> None:
         """Close the connection; everything recorded stays."""
-        self._db.close()
+        with self._lock:
+            self._db.close()
+
+    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        """All rows of a query. Under the lock: two threads must not step one connection."""
+        with self._lock:
+            return self._db.execute(query, values).fetchall()
+
+    def _row(self, query: str, values: Sequence[Any] = ()) -> Any:  # noqa: ANN401 - SQLite's
+        """The one row of a query, or None."""
+        rows = self._rows(query, values)
+        return rows[0] if rows else None
 
     # --- packs and chunks -------------------------------------------------------------------
 
@@ -195,7 +207,7 @@ class Catalog:
             marks = ",".join("?" * len(part))
             known.update(
                 ChunkId(row[0])
-                for row in self._db.execute(f"SELECT id FROM chunks WHERE id IN ({marks})", part)
+                for row in self._rows(f"SELECT id FROM chunks WHERE id IN ({marks})", part)
             )
         return known
 
@@ -205,7 +217,7 @@ class Catalog:
         for start in range(0, len(ids), QUERY_IDS_MAX):
             part = ids[start : start + QUERY_IDS_MAX]
             marks = ",".join("?" * len(part))
-            for row in self._db.execute(
+            for row in self._rows(
                 f"SELECT id, pack, offset, length FROM chunks WHERE id IN ({marks})", part
             ):
                 found[ChunkId(row[0])] = ChunkRow(ChunkId(row[0]), row[1], row[2], row[3])
@@ -213,7 +225,7 @@ class Catalog:
 
     def chunks_of(self, pack: int) -> list[tuple[ChunkId, int, int]]:
         """The chunks of a pack as (id, offset, length), by offset."""
-        rows = self._db.execute(
+        rows = self._rows(
             "SELECT id, offset, length FROM chunks WHERE pack=? ORDER BY offset", (pack,)
         )
         return [(ChunkId(row[0]), row[1], row[2]) for row in rows]
@@ -245,9 +257,7 @@ class Catalog:
 
     def _select_packs(self, where: str, values: tuple[object, ...]) -> Iterator[PackRow]:
         query = f"SELECT pack, id, kind, needed, length, shares, safe, indexed FROM packs {where}"
-        for pack, ident, kind, needed, length, shares, safe, indexed in self._db.execute(
-            query, values
-        ):
+        for pack, ident, kind, needed, length, shares, safe, indexed in self._rows(query, values):
             yield PackRow(
                 pack, PackId(ident), kind, needed, length, _names(shares), bool(safe), bool(indexed)
             )
@@ -271,49 +281,48 @@ class Catalog:
 
     def placements(self, pack: int) -> dict[int, MemberId]:
         """Share number -> holder, for the shares that a holder has acknowledged."""
-        rows = self._db.execute("SELECT number, holder FROM placements WHERE pack=?", (pack,))
+        rows = self._rows("SELECT number, holder FROM placements WHERE pack=?", (pack,))
         return {number: MemberId(holder) for number, holder in rows}
 
     def shares_per_holder(self) -> dict[MemberId, int]:
         """How many shares each holder has of this member."""
-        rows = self._db.execute("SELECT holder, count(*) FROM placements GROUP BY holder")
+        rows = self._rows("SELECT holder, count(*) FROM placements GROUP BY holder")
         return {MemberId(holder): count for holder, count in rows}
 
     def thinnest(self) -> tuple[int, int]:
         """(shares that any pack can still lose, number of packs); (0, 0) when there is none."""
-        row = self._db.execute(
+        row = self._row(
             "SELECT min(c), count(*) FROM (SELECT count(placements.number) - packs.needed AS c"
             " FROM packs LEFT JOIN placements USING(pack) GROUP BY packs.pack)"
-        ).fetchone()
+        )
         return (row[0] or 0, row[1])
 
     def newest_code(self) -> tuple[int, int]:
         """(shares needed, shares in all) of the newest pack; (0, 0) when there is none."""
-        row = self._db.execute(
-            "SELECT needed, length(shares) / 32 FROM packs ORDER BY pack DESC LIMIT 1"
-        ).fetchone()
+        row = self._row("SELECT needed, length(shares) / 32 FROM packs ORDER BY pack DESC LIMIT 1")
         return (0, 0) if row is None else (row[0], row[1])
 
     def totals(self) -> tuple[int, int, int]:
         """(chunks, bytes in packs, bytes in acknowledged shares)."""
-        (chunks,) = self._db.execute("SELECT count(*) FROM chunks").fetchone()
-        (packed,) = self._db.execute("SELECT coalesce(sum(length), 0) FROM packs").fetchone()
-        (shared,) = self._db.execute(
+        (chunks,) = self._row("SELECT count(*) FROM chunks")
+        (packed,) = self._row("SELECT coalesce(sum(length), 0) FROM packs")
+        (shared,) = self._row(
             "SELECT coalesce(sum((length + needed - 1) / needed), 0)"
             " FROM packs JOIN placements USING(pack)"
-        ).fetchone()
+        )
         return chunks, packed, shared
 
     # --- directory listings of the last night -----------------------------------------------
 
     def listing(self, path: bytes) -> bytes | None:
         """What the last complete scan saw in this directory, as `peer.backup.listing` wrote it."""
-        row = self._db.execute("SELECT listing FROM directories WHERE path=?", (path,)).fetchone()
+        row = self._row("SELECT listing FROM directories WHERE path=?", (path,))
         return None if row is None else bytes(row[0])
 
     def clear_staged(self) -> None:
         """Drop the listings of a night that did not end."""
-        self._db.execute("DELETE FROM staged")
+        with _transaction(self._db, self._lock):
+            self._db.execute("DELETE FROM staged")
 
     def stage_listings(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         """Keep tonight's listings aside until `adopt_listings`."""
@@ -331,7 +340,7 @@ class Catalog:
 
     def snapshots(self) -> list[SnapshotRow]:
         """Complete snapshots, oldest first."""
-        rows = self._db.execute("SELECT id, time_ns, files, bytes FROM snapshots ORDER BY time_ns")
+        rows = self._rows("SELECT id, time_ns, files, bytes FROM snapshots ORDER BY time_ns")
         return [SnapshotRow(ChunkId(row[0]), row[1], row[2], row[3]) for row in rows]
 
     def set_snapshots(self, rows: Sequence[SnapshotRow]) -> None:
@@ -345,18 +354,19 @@ class Catalog:
 
     def get_meta(self, key: str) -> bytes | None:
         """A small value kept by name, or None."""
-        row = self._db.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+        row = self._row("SELECT value FROM meta WHERE key=?", (key,))
         return None if row is None else bytes(row[0])
 
     def set_meta(self, key: str, value: bytes) -> None:
         """Keep a small value by name."""
-        self._db.execute("INSERT OR REPLACE INTO meta(key, value) VALUES(?,?)", (key, value))
+        with _transaction(self._db, self._lock):
+            self._db.execute("INSERT OR REPLACE INTO meta(key, value) VALUES(?,?)", (key, value))
 
 
 class _transaction:  # noqa: N801 - reads as a statement
     """`with _transaction(db, lock):` all of it or nothing; takes the write lock at once."""
 
-    def __init__(self, db: sqlite3.Connection, lock: threading.Lock) -> None:
+    def __init__(self, db: sqlite3.Connection, lock: threading.RLock) -> None:
         self._db, self._lock = db, lock
 
     def __enter__(self) -> None:

@@ -1,7 +1,11 @@
 """Read directories, metadata and content as they are, and notice when they change meanwhile.
 
-Nothing here follows a symbolic link, opens a FIFO or device, or leaves an access time behind where
-that can be helped. Holes of sparse files are found, not read.
+The last part of a path is never followed when it is a symbolic link, FIFOs and devices are not
+opened, and reading leaves no access time behind where that can be helped. Holes of sparse files
+are found, not read. Paths may be longer than the system takes at once.
+
+One thing that cannot be looked at - a dead network mount, say - does not hide its neighbours: it
+is found with the kind KIND_OTHER.
 """
 
 from __future__ import annotations
@@ -32,9 +36,22 @@ PATH_BYTES_DIRECT_MAX = 3500
 """Longer paths than the system takes at once (4096) are opened step by step."""
 STEP_BYTES = 2000
 
-_O_COMMON = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+_NS_MAX = 2**63 - 1
+"""No format holds a time beyond this one, of the year 2262; some file systems do."""
+
+_O_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_O_COMMON = (
+    os.O_RDONLY
+    | _O_NOFOLLOW
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+_O_STEP = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _O_NOATIME = getattr(os, "O_NOATIME", 0)
 _HAS_XATTRS = hasattr(os, "listxattr")
+_LISTS_BY_FD = os.scandir in os.supports_fd
+_NO_XATTRS_HERE = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOENT})
 
 
 class ChangedWhileReading(Exception):
@@ -87,13 +104,17 @@ def _found(name: bytes, result: os.stat_result) -> Found:
         result.st_uid,
         result.st_gid,
         result.st_size,
-        result.st_mtime_ns,
-        result.st_ctime_ns,
+        _in_range(result.st_mtime_ns),
+        _in_range(result.st_ctime_ns),
         result.st_ino,
         result.st_dev,
         result.st_nlink,
         getattr(result, "st_blocks", (result.st_size + 511) // 512),
     )
+
+
+def _in_range(time_ns: int) -> int:
+    return max(-_NS_MAX, min(time_ns, _NS_MAX))
 
 
 class _Reach:
@@ -107,18 +128,25 @@ class _Reach:
 
     def _walk(self, path: bytes) -> None:
         """Open ancestors until what is left is short enough."""
-        fd = os.open(b"/", os.O_RDONLY | os.O_DIRECTORY)
+        fd = os.open(b"/", _O_STEP)
         try:
             rest = path.lstrip(b"/")
             while len(rest) > STEP_BYTES:
-                cut = rest.rindex(b"/", 0, STEP_BYTES)
-                step = os.open(rest[:cut], os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
+                cut = rest.rfind(b"/", 0, STEP_BYTES)
+                if cut < 0:
+                    raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+                step = os.open(rest[:cut], _O_STEP, dir_fd=fd)
                 os.close(fd)
-                fd, rest = step, rest[cut + 1 :]
+                fd, rest = step, rest[cut + 1 :].lstrip(b"/")
         except BaseException:
             os.close(fd)
             raise
         self._fd, self.path = fd, rest
+
+    @property
+    def alone(self) -> bytes:
+        """A path for calls that take no dir_fd."""
+        return self.path if self._fd is None else b"/proc/self/fd/%d/%s" % (self._fd, self.path)
 
     def __enter__(self) -> tuple[bytes, int | None]:
         return self.path, self._fd
@@ -131,35 +159,30 @@ class _Reach:
 def list_directory(path: bytes) -> list[Found]:
     """What is in a directory, sorted by name. Raises OSError for the directory itself.
 
-    What vanishes between being listed and being looked at is left out.
+    What vanishes between being listed and being looked at is left out. What cannot be looked at
+    is KIND_OTHER, unless nothing at all can be: then it is the directory that is not readable.
     """
     found: list[Found] = []
+    refused: list[tuple[bytes, OSError]] = []
     with _Reach(path) as (short, dir_fd):
-        if dir_fd is None:
-            with os.scandir(short) as entries:
-                for entry in entries:
-                    try:
-                        found.append(_found(entry.name, entry.stat(follow_symlinks=False)))
-                    except FileNotFoundError:
-                        continue
-        else:
-            found = _list_by_fd(short, dir_fd)
-    found.sort(key=lambda item: item.name)
-    return found
-
-
-def _list_by_fd(path: bytes, dir_fd: int) -> list[Found]:
-    found: list[Found] = []
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY, dir_fd=dir_fd)
+        fd = os.open(short, _O_STEP | _O_NOFOLLOW, dir_fd=dir_fd) if _LISTS_BY_FD else -1
     try:
-        for text in os.listdir(fd):
-            name = os.fsencode(text)
-            try:
-                found.append(_found(name, os.stat(name, dir_fd=fd, follow_symlinks=False)))
-            except FileNotFoundError:
-                continue
+        with os.scandir(fd if _LISTS_BY_FD else os.fsdecode(path)) as entries:
+            for entry in entries:
+                name = os.fsencode(entry.name)
+                try:
+                    found.append(_found(name, entry.stat(follow_symlinks=False)))
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    refused.append((name, error))
     finally:
-        os.close(fd)
+        if fd >= 0:
+            os.close(fd)
+    if refused and not found:
+        raise refused[0][1]
+    found += [Found(name, KIND_OTHER, 0, 0, 0, 0, 0, 0, 0, 0, 1) for name, _ in refused]
+    found.sort(key=lambda item: item.name)
     return found
 
 
@@ -174,38 +197,52 @@ stat_again = stat_root
 
 def details(path: bytes, found: Found) -> Details:
     """Extended attributes, and the target of a symbolic link. Raises OSError for the latter."""
+    target = b""
     if found.kind == KIND_SYMLINK:
         with _Reach(path) as (short, dir_fd):
             target = os.readlink(short, dir_fd=dir_fd)
-        xattrs, notes = _xattrs(path) if len(path) <= PATH_BYTES_DIRECT_MAX else ((), ())
-        return Details(xattrs, target, notes)
-    if not _HAS_XATTRS or len(path) > PATH_BYTES_DIRECT_MAX:
-        return _NO_DETAILS
     xattrs, notes = _xattrs(path)
-    return Details(xattrs, b"", notes) if xattrs or notes else _NO_DETAILS
+    return Details(xattrs, target, notes) if target or xattrs or notes else _NO_DETAILS
 
 
-def _xattrs(path: bytes | int) -> tuple[tuple[tuple[bytes, bytes], ...], tuple[str, ...]]:
+def _xattrs(path: bytes) -> tuple[tuple[tuple[bytes, bytes], ...], tuple[str, ...]]:
     if not _HAS_XATTRS:
         return (), ()
+    try:
+        reach = _Reach(path)
+    except OSError:
+        return (), ()  # whoever reads the content will tell
+    with reach:
+        try:
+            names = os.listxattr(reach.alone, follow_symlinks=False)
+        except OSError as error:
+            if error.errno in _NO_XATTRS_HERE:
+                return (), ()
+            return (), (f"its attributes could not be read: {_reason(error)}",)
+        return _values(reach.alone, names) if names else ((), ())
+
+
+def _values(
+    path: bytes, names: list[str]
+) -> tuple[tuple[tuple[bytes, bytes], ...], tuple[str, ...]]:
     kept: list[tuple[bytes, bytes]] = []
     notes: list[str] = []
     room = XATTRS_BYTES_MAX
-    try:
-        names = os.listxattr(path, follow_symlinks=False)
-    except OSError:
-        return (), ()  # this file system has none
     for text in sorted(names):
         name = os.fsencode(text)
+        shown = name.decode("utf-8", "backslashreplace")
         try:
             value = os.getxattr(path, text, follow_symlinks=False)
-        except OSError:
-            continue  # gone, or not ours to read
-        room -= len(name) + len(value)
-        if len(name) > XATTR_NAME_BYTES_MAX or len(value) > XATTR_VALUE_BYTES_MAX or room < 0:
-            notes.append(f"the attribute {text} is too large and was left out")
-            room += len(name) + len(value)
+        except PermissionError:
+            notes.append(f"the attribute {shown} may not be read and was left out")
             continue
+        except OSError:
+            continue  # it is gone
+        size = len(name) + len(value)
+        if len(name) > XATTR_NAME_BYTES_MAX or len(value) > XATTR_VALUE_BYTES_MAX or size > room:
+            notes.append(f"the attribute {shown} is too large and was left out")
+            continue
+        room -= size
         kept.append((name, value))
     return tuple(sorted(kept)), tuple(notes)
 
@@ -218,10 +255,14 @@ def open_content(path: bytes, found: Found) -> ContentReader:
         except PermissionError:
             fd = os.open(short, _O_COMMON, dir_fd=dir_fd)  # O_NOATIME is for owners only
         except OSError as error:
-            if error.errno in (errno.ELOOP, errno.ENXIO):
+            if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
                 raise ChangedWhileReading from error
             raise
     return ContentReader(fd, found)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or "unknown reason").lower()
 
 
 class ContentReader:
@@ -235,7 +276,7 @@ class ContentReader:
         self._all_hole = False
         try:
             self._check()
-            if found.blocks * 512 < found.size:
+            if found.blocks * 512 < found.size and found.size >= HOLE_BYTES_MIN:
                 extents = _extents(fd, found.size)
                 self._all_hole = extents == ()
                 self.extents = extents or ()
@@ -275,10 +316,10 @@ class ContentReader:
         now, then = os.fstat(self._fd), self._found
         if (
             now.st_size != then.size
-            or now.st_mtime_ns != then.mtime_ns
+            or _in_range(now.st_mtime_ns) != then.mtime_ns
             or now.st_ino != then.inode
             or now.st_dev != then.device
-            or now.st_ctime_ns != then.ctime_ns
+            or _in_range(now.st_ctime_ns) != then.ctime_ns
         ):
             raise ChangedWhileReading
 

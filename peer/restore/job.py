@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -23,6 +24,8 @@ from peer.restore.messages import (
     StartRestore,
 )
 from peer.service import Event, Problem, done, note, progress
+
+log = logging.getLogger("covey.restore")
 
 REPORT_EVERY_S = 0.25
 LOST_NAMED_MAX = 1000
@@ -131,13 +134,17 @@ class RestoreJob:
         raise Problem("The restore ended unexpectedly.", "Try again.")
 
     async def _fetch(self, engine: Engine, number: int) -> None:
-        row = await self._m.run_blocking(self._m.catalog.pack, number)
         try:
+            row = await self._m.run_blocking(self._m.catalog.pack, number)
             numbers = await self._fetcher.fetch(row, number)
         except PackUnavailable as error:
             engine.send(LostPack(number, str(error)))
         except OSError as error:
             engine.send(LostPack(number, f"there is no room to put it: {error.strerror}"))
+        except Exception:
+            # The engine waits for an answer; a fault of ours must not leave it waiting for ever.
+            log.exception("a pack could not be fetched")
+            engine.send(LostPack(number, "Covey met a fault of its own"))
         else:
             engine.send(HavePack(number, numbers))
 
