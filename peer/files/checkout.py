@@ -2,50 +2,48 @@
 
 Whatever a tree says - names like `..`, a link followed by a folder of the same name - and whatever
 lies in the target already, nothing outside of it is created, changed or followed: every name is
-checked, and every step goes through the descriptor of a folder that was opened without following
-links. A file appears under its name only when it is complete.
+checked, and every step goes from one opened folder to the next without following links
+(`places.py`). A file appears under its name only when it is complete. What stands in the way of an
+entry is replaced, but a folder only when it is empty.
 
-Folders get their mode and times at the end (`finish`), since filling them changes both.
+Folders get their mode and times at the end (`finish`), since filling them changes both; until then
+those that are made here are for this user alone.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import stat
-from collections import OrderedDict
+from collections.abc import Callable
+from types import TracebackType
+from typing import TypeVar
 
-from chunking.formats import KIND_DIR, Entry
+from chunking.formats import Entry
+from peer.files.dressing import Dresser, is_root, reason
+from peer.files.opened import WAY_MODE, OpenFolders, Parts
+from peer.files.places import Folder, UnsafeName, check_name, open_target
 
-OPEN_FOLDERS_MAX = 64
-FOLDER_MODE = 0o755
-SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
+__all__ = ["Checkout", "CheckoutError", "FileWriter", "FirstNameMissing", "UnsafeName"]
+
+NOTES_MAX = 1000
+"""Notes kept; a stick that takes no owners would otherwise have one for each of a million files."""
 OVERWRITE = ("never", "older", "always")
+TEMPORARY_TRIES = 1000
 
-Parts = tuple[bytes, ...]
-
-_O_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_O_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class UnsafeName(ValueError):
-    """A name that no folder may contain."""
+T = TypeVar("T")
 
 
 class CheckoutError(Exception):
     """Something could not be written; the text says what and why, for a person."""
 
     def __init__(self, path: bytes, reason: str) -> None:
-        where = f"{os.fsdecode(path)}: " if path else ""
+        where = f"{path.decode('utf-8', 'backslashreplace')}: " if path else ""
         super().__init__(f"{where}{reason}")
         self.path, self.reason = path, reason
 
 
-def check_name(name: bytes) -> None:
-    """Raise UnsafeName unless it can be the name of one thing in a folder."""
-    if name in (b"", b".", b"..") or b"/" in name or b"\x00" in name:
-        raise UnsafeName(f"{name!r} is no name")
+class FirstNameMissing(CheckoutError):
+    """The file that this is another name of was not written by this checkout; write it anew."""
 
 
 class Checkout:
@@ -56,211 +54,233 @@ class Checkout:
     ) -> None:
         assert overwrite in OVERWRITE
         self._target, self._overwrite = target, overwrite
-        self._chown = os.geteuid() == 0 if chown is None else chown
+        self._dresser = Dresser(chown=is_root() if chown is None else chown)
         try:
-            os.makedirs(target, FOLDER_MODE, exist_ok=True)
-            self._root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            os.makedirs(target, WAY_MODE, exist_ok=True)
+            root = open_target(target)
         except OSError as error:
-            raise CheckoutError(target, _reason(error)) from error
-        self._folders: OrderedDict[Parts, int] = OrderedDict()
-        self._made: list[tuple[Parts, Entry]] = []
+            raise CheckoutError(target, reason(error)) from error
+        self._folders = OpenFolders(root, replace=overwrite == "always", open_up=not is_root())
+        self._made: dict[Parts, Entry] = {}
+        self._written: dict[Parts, tuple[int, int]] = {}
         self._temporary = 0
+        self._notes_left_out = 0
         self.notes: list[tuple[bytes, str]] = []
 
     # --- entries ----------------------------------------------------------------------------
 
     def make_directory(self, parts: Parts, entry: Entry) -> None:
-        """A folder, there already or not. Raises CheckoutError, UnsafeName."""
-        _check_parts(parts)
+        """A folder, there already or not. Raises CheckoutError, UnsafeName.
+
+        For () nothing is done: the target itself belongs to whoever chose it.
+        """
+        if not parts:
+            return
         try:
-            self._folder(parts)
+            folder = self._folders.get(parts)
+            if parts in self._folders.made or self._may_change(os.stat(folder.handle), entry):
+                self._made[parts] = entry
         except OSError as error:
-            raise self._problem(parts, error) from error
-        self._made.append((parts, entry))
+            raise self.problem(parts, error) from error
 
     def open_file(self, parts: Parts, entry: Entry) -> FileWriter | None:
         """A writer for a file's content, or None where what is there is to be kept."""
-        _check_parts(parts)
+        name = _last(parts)
         try:
-            folder = self._folder(parts[:-1])
-            if not self._may_replace(folder, parts, entry):
+            folder = self._folders.get(parts[:-1])
+            if not self._may_replace(folder, name, entry):
                 return None
-            temporary = self._temporary_name()
-            fd = os.open(temporary, _O_NEW, 0o600, dir_fd=folder)
-            # A descriptor of its own: the folder's may be closed while others are opened.
-            return FileWriter(self, parts, entry, fd, os.dup(folder), temporary)
+            temporary, fd = self._unfinished(folder.create)
+            return FileWriter(self, parts, entry, fd, folder.hold(), temporary)
         except OSError as error:
-            raise self._problem(parts, error) from error
+            raise self.problem(parts, error) from error
 
     def make_symlink(self, parts: Parts, entry: Entry) -> None:
         """A symbolic link, whatever it points to: it is never followed here."""
-        _check_parts(parts)
+        name = _last(parts)
+        if not entry.target or b"\x00" in entry.target:
+            raise CheckoutError(self.path(parts), "it points to nothing that can be named")
         try:
-            folder = self._folder(parts[:-1])
-            if not self._may_replace(folder, parts, entry):
-                self.notes.append((self._path(parts), "kept as it was"))
+            folder = self._folders.get(parts[:-1])
+            if not self._may_replace(folder, name, entry):
+                self.note(parts, "kept as it was")
                 return
-            temporary = self._temporary_name()
-            os.symlink(entry.target, temporary, dir_fd=folder)
-            self._dress_symlink(folder, temporary, parts, entry)
-            self._rename(folder, temporary, parts[-1])
+            temporary, _ = self._unfinished(lambda new: folder.symlink(entry.target, new))
+            self._dresser.dress_symlink(
+                folder, temporary, entry, lambda text: self.note(parts, text)
+            )
+            self.move_into_place(folder, temporary, parts)
         except OSError as error:
-            raise self._problem(parts, error) from error
+            raise self.problem(parts, error) from error
 
     def make_hardlink(self, parts: Parts, first: Parts, entry: Entry) -> None:
-        """Another name for a file that was written before."""
-        _check_parts(parts)
-        _check_parts(first)
+        """Another name for a file that was written before.
+
+        Raises FirstNameMissing when this checkout has not written it, or it is not there any more:
+        a file that merely has that name is none of ours to link to.
+        """
+        name, first_name = _last(parts), _last(first)
         try:
-            source = os.dup(self._folder(first[:-1]))
-            try:
-                folder = self._folder(parts[:-1])
-                if not self._may_replace(folder, parts, entry):
-                    self.notes.append((self._path(parts), "kept as it was"))
-                    return
-                temporary = self._temporary_name()
-                os.link(
-                    first[-1],
-                    temporary,
-                    src_dir_fd=source,
-                    dst_dir_fd=folder,
-                    follow_symlinks=False,
-                )
-                self._rename(folder, temporary, parts[-1])
-                with contextlib.suppress(FileNotFoundError):
-                    # Renaming one name of a file to another of its names leaves both.
-                    os.unlink(temporary, dir_fd=folder)
-            finally:
-                os.close(source)
+            if not self._may_replace(self._folders.get(parts[:-1]), name, entry):
+                self.note(parts, "kept as it was")
+                return
+            if first not in self._written:
+                raise FirstNameMissing(self.path(parts), "its first name was not restored")
+            with contextlib.closing(self._folders.get(first[:-1], make=False).hold()) as source:
+                self._link(parts, source, first_name, self._written[first])
         except OSError as error:
-            raise self._problem(parts, error) from error
+            raise self.problem(parts, error) from error
 
     def finish(self) -> None:
-        """Give folders their modes and times, deepest first, and close everything."""
-        for parts, entry in sorted(self._made, key=lambda item: -len(item[0])):
-            try:
-                self._dress(self._folder(parts), parts, entry)
-            except OSError as error:
-                self.notes.append((self._path(parts), f"its mode or time: {_reason(error)}"))
-        self._made.clear()
-        while self._folders:
-            os.close(self._folders.popitem()[1])
-        os.close(self._root)
-
-    # --- folders ----------------------------------------------------------------------------
-
-    def _folder(self, parts: Parts) -> int:
-        """A descriptor of a folder below the target, made if need be; stays ours."""
-        depth = len(parts)
-        while depth and parts[:depth] not in self._folders:
-            depth -= 1
-        if not depth:
-            fd = self._root
-        else:
-            fd = self._folders[parts[:depth]]
-            self._folders.move_to_end(parts[:depth])
-        while depth < len(parts):
-            fd = self._open_folder(fd, parts[depth])
-            depth += 1
-            self._folders[parts[:depth]] = fd
-            if len(self._folders) > OPEN_FOLDERS_MAX:
-                os.close(self._folders.popitem(last=False)[1])
-        return fd
-
-    def _open_folder(self, parent: int, name: bytes) -> int:
+        """Give folders their modes and times, those in them before them, and close everything."""
         try:
-            return os.open(name, _O_FOLDER, dir_fd=parent)
-        except FileNotFoundError:
-            pass
+            for parts in sorted(self._folders.modes.keys() | self._made.keys(), reverse=True):
+                self._dress_folder(parts)
+        finally:
+            self.close()
+        if self._notes_left_out:
+            more = f"and {self._notes_left_out:,} more remarks on other files"
+            self.notes.append((self._target, more))
+            self._notes_left_out = 0
+
+    def close(self) -> None:
+        """Close everything, finished or not. May be called again."""
+        self._folders.close()
+
+    def __enter__(self) -> Checkout:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _dress_folder(self, parts: Parts) -> None:
+        try:
+            folder = self._folders.get(parts, make=False)
+            entry = self._made.get(parts)
+            if entry is None:
+                os.chmod(folder.handle, self._folders.modes[parts])
+            else:
+                self._dresser.dress(folder.handle, entry, lambda text: self.note(parts, text))
         except OSError as error:
-            if error.errno not in (errno.ELOOP, errno.ENOTDIR) or self._overwrite != "always":
-                raise
-            os.unlink(name, dir_fd=parent)  # a file or link stands where the folder was
-        os.mkdir(name, 0o700, dir_fd=parent)
-        return os.open(name, _O_FOLDER, dir_fd=parent)
+            self.note(parts, f"its mode and time were not set: {reason(error)}")
+
+    def _forget(self, parts: Parts) -> None:
+        self._folders.forget_below(parts)
+        depth = len(parts)
+        for known in [p for p in self._made if p[:depth] == parts]:
+            del self._made[known]
+        for known in [p for p in self._written if p[:depth] == parts]:
+            del self._written[known]
 
     # --- replacing --------------------------------------------------------------------------
 
-    def _may_replace(self, folder: int, parts: Parts, entry: Entry) -> bool:
-        """Whether to write here; whatever may not stay is taken out of the way."""
+    def _may_change(self, there: os.stat_result, entry: Entry) -> bool:
+        if self._overwrite == "older":
+            return there.st_mtime_ns < entry.mtime_ns
+        return self._overwrite == "always"
+
+    def _may_replace(self, folder: Folder, name: bytes, entry: Entry) -> bool:
+        if self._overwrite == "always":
+            return True
         try:
-            there = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
+            return self._may_change(folder.stat(name), entry)
         except FileNotFoundError:
             return True
-        if self._overwrite == "never":
-            return False
-        if self._overwrite == "older" and there.st_mtime_ns >= entry.mtime_ns:
-            return False
-        if stat.S_ISDIR(there.st_mode):
-            self._close_below(parts)
-            os.rmdir(parts[-1], dir_fd=folder)  # only an empty one goes
-        return True
 
-    def _close_below(self, parts: Parts) -> None:
-        for known in [p for p in self._folders if p[: len(parts)] == parts]:
-            os.close(self._folders.pop(known))
-        self._made = [item for item in self._made if item[0][: len(parts)] != parts]
+    def _unfinished(self, make: Callable[[bytes], T]) -> tuple[bytes, T]:
+        """Make something under a name that nothing has yet."""
+        for _ in range(TEMPORARY_TRIES):
+            self._temporary += 1
+            temporary = b".covey-%d-%d.part" % (os.getpid(), self._temporary)
+            with contextlib.suppress(FileExistsError):
+                return temporary, make(temporary)
+        raise FileExistsError(0, "no name is free for what is unfinished")
 
-    def _temporary_name(self) -> bytes:
-        self._temporary += 1
-        return b".covey-%d-%d.part" % (os.getpid(), self._temporary)
-
-    def _rename(self, folder: int, temporary: bytes, name: bytes) -> None:
+    def _link(self, parts: Parts, source: Folder, first: bytes, expected: tuple[int, int]) -> None:
+        folder = self._folders.get(parts[:-1])
         try:
-            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            temporary, _ = self._unfinished(lambda new: folder.link(source, first, new))
+            there = folder.stat(temporary)
+        except FileNotFoundError as error:
+            raise FirstNameMissing(self.path(parts), "its first name is gone again") from error
+        if (there.st_dev, there.st_ino) != expected:
+            folder.unlink(temporary)
+            raise FirstNameMissing(self.path(parts), "its first name was replaced")
+        self.move_into_place(folder, temporary, parts)
+        with contextlib.suppress(FileNotFoundError):
+            # Renaming one name of a file to another of its names leaves both.
+            folder.unlink(temporary)
+
+    # --- for the writers --------------------------------------------------------------------
+
+    def move_into_place(self, folder: Folder, temporary: bytes, parts: Parts) -> None:
+        """Give something complete its name; nothing is left of it when that fails."""
+        name = parts[-1]
+        try:
+            try:
+                folder.rename(temporary, name)
+            except IsADirectoryError:
+                folder.rmdir(name)  # only an empty one goes
+                self._forget(parts)
+                folder.rename(temporary, name)
         except OSError:
-            os.unlink(temporary, dir_fd=folder)
+            with contextlib.suppress(OSError):
+                folder.unlink(temporary)
             raise
+        self._written.pop(parts, None)
 
-    # --- metadata ---------------------------------------------------------------------------
+    def complete(self, writer: FileWriter) -> None:
+        """A writer has all of its content."""
+        parts, entry = writer.parts, writer.entry
+        handle = writer.folder.handle_of(writer.temporary, writer.fd)
+        if isinstance(handle, bytes):
+            writer.fd = -1
+        self._dresser.dress(handle, entry, lambda text: self.note(parts, text))
+        there = os.stat(handle) if entry.link_group else None
+        self.move_into_place(writer.folder, writer.temporary, parts)
+        if there is not None:
+            self._written[parts] = (there.st_dev, there.st_ino)
 
-    def _dress(self, fd: int, parts: Parts, entry: Entry) -> None:
-        """Attributes, owner, mode, times, in this order: each would undo the ones after it."""
-        for name, value in entry.xattrs:
-            try:
-                os.setxattr(fd, name, value)
-            except OSError as error:
-                text = f"its attribute {os.fsdecode(name)} was not set: {_reason(error)}"
-                self.notes.append((self._path(parts), text))
-        mode = entry.mode
-        if self._chown:
-            try:
-                os.fchown(fd, entry.uid, entry.gid)
-            except OSError as error:
-                mode &= ~SPECIAL_BITS
-                self.notes.append((self._path(parts), f"its owner was not set: {_reason(error)}"))
-        elif entry.kind != KIND_DIR:
-            mode &= ~SPECIAL_BITS  # they would now mean another owner
-        os.fchmod(fd, mode)
-        os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
+    def note(self, parts: Parts, text: str) -> None:
+        """Remember that something was not done."""
+        if len(self.notes) < NOTES_MAX:
+            self.notes.append((self.path(parts), text))
+        else:
+            self._notes_left_out += 1
 
-    def _dress_symlink(self, folder: int, name: bytes, parts: Parts, entry: Entry) -> None:
-        if self._chown:
-            try:
-                os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
-            except OSError as error:
-                self.notes.append((self._path(parts), f"its owner was not set: {_reason(error)}"))
-        times = (entry.mtime_ns, entry.mtime_ns)
-        os.utime(name, ns=times, dir_fd=folder, follow_symlinks=False)
-
-    # --- telling ----------------------------------------------------------------------------
-
-    def _path(self, parts: Parts) -> bytes:
+    def path(self, parts: Parts) -> bytes:
+        """Where these parts are, for a person."""
         return os.path.join(self._target, *parts)
 
-    def _problem(self, parts: Parts, error: OSError) -> CheckoutError:
-        return CheckoutError(self._path(parts), _reason(error))
+    def problem(self, parts: Parts, error: OSError) -> CheckoutError:
+        """An error as a person reads it."""
+        return CheckoutError(self.path(parts), reason(error))
 
 
 class FileWriter:
     """Takes a file's content from beginning to end; `done` or `abort` ends it."""
 
+    __slots__ = (
+        "_checkout", "_extents", "_left", "_written", "entry", "fd", "folder", "parts", "temporary",
+    )  # fmt: skip
+
     def __init__(
-        self, checkout: Checkout, parts: Parts, entry: Entry, fd: int, folder: int, temporary: bytes
+        self,
+        checkout: Checkout,
+        parts: Parts,
+        entry: Entry,
+        fd: int,
+        folder: Folder,
+        temporary: bytes,
     ) -> None:
-        self._checkout, self._parts, self._entry = checkout, parts, entry
-        self._fd, self._folder, self._temporary = fd, folder, temporary
-        self._open = True
+        self._checkout = checkout
+        self.parts, self.entry = parts, entry
+        self.fd, self.folder, self.temporary = fd, folder, temporary
         self._extents = iter(entry.extents)
         self._left = 0 if entry.extents else None
         self._written = 0
@@ -271,42 +291,38 @@ class FileWriter:
         try:
             while view:
                 size = len(view) if self._left is None else min(len(view), self._next_extent())
-                size = os.write(self._fd, view[:size])
+                size = os.write(self.fd, view[:size])
                 self._written += size
                 view = view[size:]
                 if self._left is not None:
                     self._left -= size
         except OSError as error:
-            raise self._problem(error) from error
+            raise self._checkout.problem(self.parts, error) from error
 
     def done(self) -> None:
         """The content is complete: give it its size, metadata and name. Raises CheckoutError."""
-        expected = sum(length for _, length in self._entry.extents)
-        if self._entry.content.ids and not self._entry.extents:
-            expected = self._entry.size
+        expected = sum(length for _, length in self.entry.extents)
+        if self.entry.content.ids and not self.entry.extents:
+            expected = self.entry.size
         if self._written != expected:
             raise CheckoutError(
-                self._checkout._path(self._parts),
+                self._checkout.path(self.parts),
                 f"it has {self._written} bytes of content instead of {expected}",
             )
         try:
-            if self._written != self._entry.size:
-                os.ftruncate(self._fd, self._entry.size)
-            self._checkout._dress(self._fd, self._parts, self._entry)
-            self._checkout._rename(self._folder, self._temporary, self._parts[-1])
+            if self._written != self.entry.size:
+                os.ftruncate(self.fd, self.entry.size)
+            self._checkout.complete(self)
         except OSError as error:
-            raise self._problem(error) from error
+            raise self._checkout.problem(self.parts, error) from error
         self._close()
 
     def abort(self) -> None:
         """Leave nothing of it; harmless after `done`."""
-        if self._open:
-            try:
-                os.unlink(self._temporary, dir_fd=self._folder)
-            except FileNotFoundError:
-                pass
-            finally:
-                self._close()
+        if self.temporary:
+            with contextlib.suppress(OSError):
+                self.folder.unlink(self.temporary)
+            self._close()
 
     def _next_extent(self) -> int:
         assert self._left is not None
@@ -315,26 +331,22 @@ class FileWriter:
             if self._left < 0:
                 self._left = 0
                 raise CheckoutError(
-                    self._checkout._path(self._parts), "it has more content than its extents"
+                    self._checkout.path(self.parts), "it has more content than its extents"
                 )
-            os.lseek(self._fd, offset, os.SEEK_SET)
+            os.lseek(self.fd, offset, os.SEEK_SET)
         return self._left
 
     def _close(self) -> None:
-        self._open = False
-        os.close(self._fd)
-        os.close(self._folder)
+        self.temporary = b""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+        self.folder.close()
 
-    def _problem(self, error: OSError) -> CheckoutError:
-        return self._checkout._problem(self._parts, error)
 
-
-def _check_parts(parts: Parts) -> None:
+def _last(parts: Parts) -> bytes:
+    """The name of an entry, checked; those of its parents are, when they are opened."""
     if not parts:
         raise UnsafeName("the target itself is no entry")
-    for name in parts:
-        check_name(name)
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or "it cannot be written").lower()
+    check_name(parts[-1])
+    return parts[-1]

@@ -143,9 +143,7 @@ class DescriptorFolder:
 
     def link(self, first: Folder, first_name: bytes, name: bytes) -> None:
         assert isinstance(first, DescriptorFolder)
-        os.link(
-            first_name, name, src_dir_fd=first.fd, dst_dir_fd=self.fd, follow_symlinks=False
-        )
+        os.link(first_name, name, src_dir_fd=first.fd, dst_dir_fd=self.fd, follow_symlinks=False)
 
     def rename(self, old: bytes, new: bytes) -> None:
         os.rename(old, new, src_dir_fd=self.fd, dst_dir_fd=self.fd)
@@ -177,7 +175,7 @@ class PathFolder:
 
     def open_below(self, name: bytes) -> PathFolder:
         there = self.stat(name)
-        if not stat.S_ISDIR(there.st_mode) or getattr(there, "st_reparse_tag", 0):
+        if not stat.S_ISDIR(there.st_mode) or getattr(there, "st_reparse_tag", 0) != 0:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return PathFolder(self._at(name))
 
