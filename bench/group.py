@@ -49,7 +49,7 @@ class MemberProcess:
         """Where the agent's messages go."""
         return self.home.with_suffix(".log")
 
-    def run(self, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> Any:
+    def run(self, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> Any:  # noqa: ANN401 - JSON
         """A command with --json; its answer. Raises CommandFailed."""
         done = subprocess.run(
             covey("--home", str(self.home), "--json", *arguments),
