@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.trees import compare_trees
+from chunking.formats import PACK_DATA
 from peer.backup.messages import Failed, NightReady, Note, PackMade
 from peer.files import reader
 from peer.restore.messages import Lost, NeedPack, RestoreDone
@@ -32,7 +33,7 @@ def notes(heard) -> dict[str, str]:
 
 
 def data_bytes(heard) -> int:
-    return sum(pack.length for pack in heard.of(PackMade) if pack.kind == 1)
+    return sum(pack.length for pack in heard.of(PackMade) if pack.kind == PACK_DATA)
 
 
 def test_every_kind_of_file_comes_back_as_it_was(member, files, tmp_path):
@@ -268,8 +269,7 @@ def test_files_of_a_lost_pack_are_named_and_the_rest_is_restored(member, files, 
     for number in range(4):
         (files / f"file {number}").write_bytes(os.urandom(9_000_000))
     first = member.night(files)
-    member.lost_packs = {pack.row for pack in first.of(PackMade) if pack.kind == 1}
-    member.lost_packs.remove(max(member.lost_packs))
+    member.lost_packs = {min(pack.row for pack in first.of(PackMade) if pack.kind == PACK_DATA)}
     heard = member.restore(tmp_path / "back")
     lost = {os.path.basename(item.path) for item in heard.of(Lost)}
     done = heard.of(RestoreDone)[0]
