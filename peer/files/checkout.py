@@ -21,7 +21,7 @@ from typing import TypeVar
 from chunking.formats import Entry
 from peer.files.dressing import Dresser, is_root, reason
 from peer.files.opened import WAY_MODE, OpenFolders, Parts
-from peer.files.places import Folder, UnsafeName, check_name, open_target
+from peer.files.places import BY_DESCRIPTOR, Folder, UnsafeName, check_name, open_target
 
 __all__ = ["Checkout", "CheckoutError", "FileWriter", "FirstNameMissing", "UnsafeName"]
 
@@ -50,14 +50,19 @@ class Checkout:
     """One restore's writer. Call the methods for parents before children, `finish` last."""
 
     def __init__(
-        self, target: bytes, *, overwrite: str = "always", chown: bool | None = None
+        self,
+        target: bytes,
+        *,
+        overwrite: str = "always",
+        chown: bool | None = None,
+        by_descriptor: bool = BY_DESCRIPTOR,
     ) -> None:
         assert overwrite in OVERWRITE
         self._target, self._overwrite = target, overwrite
         self._dresser = Dresser(chown=is_root() if chown is None else chown)
         try:
             os.makedirs(target, WAY_MODE, exist_ok=True)
-            root = open_target(target)
+            root = open_target(target, by_descriptor=by_descriptor)
         except OSError as error:
             raise CheckoutError(target, reason(error)) from error
         self._folders = OpenFolders(root, replace=overwrite == "always", open_up=not is_root())
