@@ -65,6 +65,7 @@ class MemberProcess:
 
     def start(self) -> None:
         """Start the agent; returns when it answers."""
+        (self.home / "api.json").unlink(missing_ok=True)  # a killed agent left its own
         with self.log.open("ab") as log:
             self.agent = subprocess.Popen(
                 covey("--home", str(self.home), "agent"),

@@ -25,7 +25,7 @@ def manifest(folder: Path) -> Manifest:
 
 def restored(owner: MemberProcess, snapshot: str, folder: Path, target: Path) -> Manifest:
     """What a restore of a snapshot brings back of a folder."""
-    assert owner.run("restore", snapshot, "--to", str(target))["ok"]
+    assert owner.run("restore", snapshot, "--to", str(target), timeout_s=120.0)["ok"]
     return manifest(Path(f"{target}{folder}"))
 
 

@@ -1,0 +1,146 @@
+"""Members that are killed at any moment and started again: nothing is lost, nothing is left over.
+
+The kill is SIGKILL, to a whole member (agent, engine, workers) or to its agent alone, as the
+kernel does when memory runs out.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.group import LocalGroup, MemberProcess, covey
+from tests.support.manifests import (
+    Manifest,
+    assert_holders_keep_what_the_catalog_lists,
+    assert_spool_empty,
+    begun_at,
+    manifest,
+    restored,
+)
+
+pytestmark = [pytest.mark.system, pytest.mark.slow]
+
+KILLS = 20
+DELAY_S = (0.05, 2.5)
+LOOK_EVERY = 5
+CLIENT_START_S = 0.3
+"""About what `covey backup` needs before it asks the agent for anything."""
+
+
+def change(folder: Path, chance: random.Random) -> None:
+    """What a day does to a folder: new files, an edit in the middle, a deletion."""
+    for _ in range(chance.randint(2, 5)):
+        place = folder / f"day {chance.randrange(6)}"
+        place.mkdir(exist_ok=True)
+        name = f"new {chance.randrange(10**9)}"
+        (place / name).write_bytes(chance.randbytes(chance.randrange(1, 500_000)))
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    edited = chance.choice(files)
+    with edited.open("r+b") as file:
+        file.seek(chance.randrange(edited.stat().st_size + 1))
+        file.write(chance.randbytes(1000))
+    chance.choice(files).unlink()
+
+
+def start_backup(owner: MemberProcess) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        covey("--home", str(owner.home), "--json", "backup"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def kill_agent_alone(owner: MemberProcess) -> None:
+    """The agent dies; its engine and workers must notice by themselves."""
+    assert owner.agent is not None
+    os.kill(owner.agent.pid, signal.SIGKILL)
+    owner.agent.wait(timeout=30)
+    owner.agent = None
+
+
+def as_of(taken: list[tuple[int, Manifest]], time_ns: int) -> Manifest:
+    """What the folder held when a snapshot of that time was begun."""
+    return [found for since, found in taken if since <= time_ns][-1]
+
+
+def test_a_member_killed_at_twenty_random_moments_completes_and_no_holder_keeps_garbage(
+    group: LocalGroup, tmp_path: Path
+):
+    chance = random.Random(20)
+    folder = tmp_path / "files"
+    folder.mkdir()
+    change(folder, chance)
+    owner = group.join("anna")
+    friends = {name: group.join(name) for name in ("ben", "carla", "david")}
+    group.wait_online(owner, len(friends))
+    owner.run("mark", str(folder))
+    taken = [(time.time_ns(), manifest(folder))]
+    assert owner.run("backup")["ok"]
+
+    for number in range(1, KILLS + 1):
+        change(folder, chance)
+        taken.append((time.time_ns(), manifest(folder)))
+        client = start_backup(owner)
+        time.sleep(CLIENT_START_S + chance.uniform(*DELAY_S))
+        if chance.random() < 0.3:
+            kill_agent_alone(owner)
+        else:
+            owner.kill()
+        client.communicate(timeout=60)
+        owner.start()
+        if number % LOOK_EVERY == 0:
+            group.wait_online(owner, len(friends))
+            newest = owner.run("snapshots")["snapshots"][-1]
+            back = restored(owner, newest["id"], folder, tmp_path / f"back {number}")
+            assert back == as_of(taken, newest["time_ns"])
+
+    group.wait_online(owner, len(friends))
+    change(folder, chance)
+    taken.append((time.time_ns(), manifest(folder)))
+    assert owner.run("backup")["ok"]
+    snapshots = owner.run("snapshots")["snapshots"]
+    assert len(snapshots) >= 2
+    print(f"{len(snapshots) - 2} of {KILLS} backups were complete before the kill")
+    for snapshot in (snapshots[-1], snapshots[0], snapshots[len(snapshots) // 2]):
+        target = tmp_path / f"end {snapshot['id'][:12]}"
+        assert restored(owner, snapshot["id"], folder, target) == as_of(taken, snapshot["time_ns"])
+    assert owner.run("check")["ok"]
+    assert_spool_empty(owner)
+    assert_holders_keep_what_the_catalog_lists(owner, friends)
+
+
+def test_a_friend_killed_while_it_receives_is_sent_the_rest_when_it_is_back(
+    group: LocalGroup, tmp_path: Path
+):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for number in range(6):
+        (folder / f"file {number}").write_bytes(os.urandom(8_000_000))
+    owner = group.join("anna")
+    friends = {name: group.join(name) for name in ("ben", "carla", "david")}
+    group.wait_online(owner, len(friends))
+    owner.run("mark", str(folder))
+    owner_id = owner.run("status")["member_id"]
+
+    client = start_backup(owner)
+    deadline = time.monotonic() + 60
+    while not any(size > 1_000_000 for size in begun_at(friends["ben"], owner_id).values()):
+        assert time.monotonic() < deadline, "ben receives nothing"
+        time.sleep(0.005)
+    friends["ben"].kill()
+    friends["ben"].start()
+    client.communicate(timeout=120)
+    assert client.returncode == 0
+
+    assert owner.run("check")["ok"]
+    assert_spool_empty(owner)
+    assert_holders_keep_what_the_catalog_lists(owner, friends)
+    assert restored(owner, "latest", folder, tmp_path / "back") == manifest(folder)
