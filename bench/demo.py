@@ -52,8 +52,8 @@ def make_default_folder(target: Path) -> Path:
     (Path(os.fsdecode(os.fsencode(odd) + b"/not \xff utf-8"))).write_bytes(b"a name from long ago")
     (odd / "photo.raw").write_bytes(os.urandom(3_000_000))
     with (odd / "disk image with holes").open("wb") as file:
-        file.truncate(200 << 20)
-        file.seek(100 << 20)
+        file.truncate(8 << 20)
+        file.seek(4 << 20)
         file.write(os.urandom(100_000))
     private = odd / "private.txt"
     private.write_text("for my eyes only")

@@ -31,6 +31,7 @@ from peer.backup.ship import Shipment, Shipper
 from peer.backup.survey import survey
 from peer.catalog import PackRow
 from peer.member import Emit, Engine, Member
+from peer.restore.recover import fill_catalog
 from peer.service import Event, Problem, done, note, progress
 from peer.upkeep import reconcile
 from peer.upkeep.placement import Code, choose_code
@@ -90,7 +91,9 @@ class Night:
         shipping = asyncio.create_task(self._shipper.run())
         reporting = asyncio.create_task(self._report())
         try:
-            await self._m.run_blocking(sync_snapshots, self._m)
+            behind = await self._m.run_blocking(sync_snapshots, self._m)
+            if behind is not None:
+                await fill_catalog(self._m, behind, self._emit)
             await self._resume()
             ready = await self._run_engine(outermost(marks))
             await self._settled(shipping)

@@ -21,13 +21,20 @@ from signaling.messages import MemberId
 ROOT_TIMEOUT_S = 60.0
 
 
-def sync_snapshots(member: Member) -> None:
-    """The root record is the truth about snapshots; a crash may have left the catalog behind."""
+def sync_snapshots(member: Member) -> RootRecord | None:
+    """The root record is the truth about snapshots; a crash may have left the catalog behind.
+
+    Returns the record when the catalog does not know all index packs that it names: then the
+    catalog was lost, and must be filled from friends before anything is built on it.
+    """
     record = member.read_root()
-    if record is not None:
-        member.catalog.set_snapshots(
-            [SnapshotRow(s.id, s.time_ns, s.files, s.bytes) for s in record.snapshots]
-        )
+    if record is None:
+        return None
+    member.catalog.set_snapshots(
+        [SnapshotRow(s.id, s.time_ns, s.files, s.bytes) for s in record.snapshots]
+    )
+    known = {row.id for row in member.catalog.packs(kind=PACK_INDEX)}
+    return None if all(ref.pack in known for ref in record.index_packs) else record
 
 
 def make_root(member: Member, ready: NightReady, marks: list[bytes]) -> bytes:

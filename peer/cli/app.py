@@ -84,6 +84,7 @@ def explain(error: BaseException) -> Problem:
     """What a person should read about `error`, and what they can do."""
     from datachannel.errors import Unavailable
     from datachannel.rendezvous import JoinRefused, Unreachable
+    from signaling.store import StoreError
 
     if isinstance(error, Problem):
         return error
@@ -98,6 +99,9 @@ def explain(error: BaseException) -> Problem:
         return Problem(f"A friend cannot be reached: {error}.", "Try again.", code="unavailable")
     if isinstance(error, StateError):
         return _state_problem(error)
+    if isinstance(error, StoreError):
+        step = "Name another folder with --data, or end the server that uses this one."
+        return Problem(f"The server's folder cannot be used: {error}.", step, code="store")
     if isinstance(error, WordsError):
         return Problem(str(error), "Compare with your recovery sheet.", code="words")
     if isinstance(error, OSError) and error.strerror:

@@ -230,8 +230,15 @@ def agent(wishes: Wishes) -> None:
     show_default=True,
     help="Folder of the server's database.",
 )
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="HOST[:PORT]",
+    help="What members call this server, as in its URL; give it for a public one.",
+)
 @pass_wishes
-def serve(wishes: Wishes, host: str, port: int, data: Path) -> None:
+def serve(wishes: Wishes, host: str, port: int, data: Path, names: tuple[str, ...]) -> None:
     """Run the signaling server; the first line that it prints is its URL."""
     from signaling import server
     from signaling.config import ServerConfig
@@ -241,4 +248,7 @@ def serve(wishes: Wishes, host: str, port: int, data: Path) -> None:
         sys.stdout.flush()
 
     with contextlib.suppress(ToldToEnd):
-        run(server.serve(ServerConfig(host=host, port=port, data=data), ready=ready))
+        config = ServerConfig(
+            host=host, port=port, data=data, names=tuple(name.lower() for name in names)
+        )
+        run(server.serve(config, ready=ready))

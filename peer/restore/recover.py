@@ -43,6 +43,14 @@ async def recover_member(member: Member, emit: Emit) -> Recovered:
             f"Nothing to recover: {error}.",
             "Check the words, and try again when more friends are online.",
         ) from error
+    await fill_catalog(member, found.record, emit)
+    await member.run_blocking(write_marks, member.catalog, list(found.record.marks))
+    await member.run_blocking(member.write_root, found.data)
+    return Recovered(found.record, _told(member, found))
+
+
+async def fill_catalog(member: Member, record: RootRecord, emit: Emit) -> None:
+    """Record in the catalog all that a root record leads to, asking friends. Raises Problem."""
     where = Whereabouts()
     async with scratch_folder(member) as scratch:
         fetcher = new_fetcher(member, scratch, where)
@@ -60,7 +68,7 @@ async def recover_member(member: Member, emit: Emit) -> Recovered:
 
         try:
             await rebuild_catalog(
-                found.record,
+                record,
                 keys=member.keys,
                 catalog=member.catalog,
                 fetcher=fetcher,
@@ -74,9 +82,6 @@ async def recover_member(member: Member, emit: Emit) -> Recovered:
                 "Try again when more friends are online.",
             ) from group
     await member.run_blocking(_record_places, member, where)
-    await member.run_blocking(write_marks, member.catalog, list(found.record.marks))
-    await member.run_blocking(member.write_root, found.data)
-    return Recovered(found.record, _told(member, found))
 
 
 async def _see_friends(member: Member) -> None:

@@ -16,6 +16,7 @@ from datachannel.messages import Found, Get, List, Listing, Put, RootPut
 from datachannel.requests import delete_shares, get_root, get_share, list_shares, put_share
 from peer.backup import ship
 from peer.backup.ship import PUTS_PER_FRIEND
+from peer.catalog import Catalog
 from peer.restore import fetch
 from peer.service import Problem
 from signaling.messages import MemberId
@@ -301,3 +302,21 @@ async def test_a_friend_that_never_answers_a_get_is_given_up(tmp_path, files, mo
         group._sessions.clear()
         with pytest.raises(Problem, match="the snapshot itself cannot be read"):
             await group.restore(tmp_path / "back")
+
+
+async def test_a_catalog_that_was_lost_is_filled_from_friends_before_a_night_builds_on_it(
+    tmp_path, files
+):
+    async with small_group(tmp_path / "group", 3) as group:
+        await group.backup(files)
+        packs = {row.id for row in group.member.catalog.packs()}
+        group.member.catalog.close()
+        for path in group.member.home.glob("catalog.sqlite*"):
+            path.unlink()
+        group.member.catalog = Catalog(group.member.catalog_path)
+        result = await group.backup(files)
+        assert result["ok"]
+        assert packs <= {row.id for row in group.member.catalog.packs()}
+        assert result["summary"]["packed_bytes"] < 100_000  # nothing was packed a second time
+        assert len(group.member.catalog.snapshots()) == 2
+        assert (await group.restore(tmp_path / "back"))["ok"]
