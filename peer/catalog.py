@@ -114,7 +114,8 @@ class NewPack:
     chunks: tuple[tuple[ChunkId, int, int], ...]
 
 
-def _names(blob: bytes) -> tuple[ShareName, ...]:
+def share_names(blob: bytes) -> tuple[ShareName, ...]:
+    """The names of a pack's shares, by number, from their joined form."""
     return tuple(ShareName(blob[i : i + 32]) for i in range(0, len(blob), 32))
 
 
@@ -259,7 +260,14 @@ class Catalog:
         query = f"SELECT pack, id, kind, needed, length, shares, safe, indexed FROM packs {where}"
         for pack, ident, kind, needed, length, shares, safe, indexed in self._rows(query, values):
             yield PackRow(
-                pack, PackId(ident), kind, needed, length, _names(shares), bool(safe), bool(indexed)
+                pack,
+                PackId(ident),
+                kind,
+                needed,
+                length,
+                share_names(shares),
+                bool(safe),
+                bool(indexed),
             )
 
     # --- placements -------------------------------------------------------------------------

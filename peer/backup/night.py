@@ -13,6 +13,7 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from chunking.formats import PACK_INDEX, PackId
 from chunking.pack import target_for
 from peer.backup.marks import outermost, read_marks
 from peer.backup.messages import (
@@ -29,7 +30,7 @@ from peer.backup.messages import (
 from peer.backup.publish import make_root, publish, sync_snapshots
 from peer.backup.ship import Shipment, Shipper
 from peer.backup.survey import survey
-from peer.catalog import PackRow
+from peer.catalog import PackRow, share_names
 from peer.member import Emit, Engine, Member
 from peer.restore.recover import fill_catalog
 from peer.service import Event, Problem, done, note, progress
@@ -74,7 +75,7 @@ class Night:
     async def run(self) -> Event:
         """The whole night; the event that ends it. Raises Problem when it cannot begin."""
         self._started = asyncio.get_running_loop().time()
-        marks = read_marks(self._m.catalog)
+        marks = await self._m.run_blocking(read_marks, self._m.catalog)
         if not marks:
             raise Problem("Nothing is marked yet.", "Mark a folder: covey mark FOLDER")
         candidates = await survey(self._m)
@@ -184,7 +185,16 @@ class Night:
         )
 
     def _add_pack(self, made: PackMade) -> None:
-        row = self._m.catalog.pack(made.row)
+        row = PackRow(
+            pack=made.row,
+            id=PackId(made.id),
+            kind=made.kind,
+            needed=made.needed,
+            length=made.length,
+            shares=share_names(made.shares),
+            safe=False,
+            indexed=made.kind == PACK_INDEX,
+        )
         self._tally.packed += made.length
         self._tally.stored += made.spool_bytes
         self._shipper.add(row, self._m.spool / made.id.hex(), {})
@@ -233,7 +243,8 @@ class Night:
     # --- after ------------------------------------------------------------------------------
 
     async def _finish(self, ready: NightReady, marks: list[bytes]) -> Event:
-        broken, unsafe = self._shipper.broken, self._m.catalog.unsafe_packs()
+        broken = self._shipper.broken
+        unsafe = await self._m.run_blocking(self._m.catalog.unsafe_packs)
         if broken:
             return self._failed("Part of the spool was damaged.", "Back up again.")
         if unsafe:
@@ -246,7 +257,8 @@ class Night:
                 "Back up again; only that is left to do.",
             )
         await self._tidy()
-        return self._succeeded(ready)
+        spare, _ = await self._m.run_blocking(self._m.catalog.thinnest)
+        return self._succeeded(ready, spare)
 
     async def _tidy(self) -> None:
         """Delete what a killed night left at friends, and learn what they really hold."""
@@ -300,9 +312,8 @@ class Night:
             "seconds": asyncio.get_running_loop().time() - self._started,
         }
 
-    def _succeeded(self, ready: NightReady) -> Event:
+    def _succeeded(self, ready: NightReady, spare: int) -> Event:
         self._tally.files, self._tally.bytes = ready.files, ready.size
-        spare, _ = self._m.catalog.thinnest()
         self._emit(self._progress())
         friends = _count(self._code.total, "friend")
         text = f"All {ready.files:,} files are safe with {friends}; any {spare} can vanish."
