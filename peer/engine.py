@@ -21,6 +21,7 @@ from peer.backup.messages import FromEngine, StartBackup, ToEngine
 from peer.backup.pool import ProcessPool
 from peer.backup.run import BackupRun
 from peer.pipes import FRAME_BYTES_MAX, LENGTH_BYTES, FramedPipe, PipeClosed, encode_frame
+from peer.politeness import yield_to_the_person
 from peer.restore.messages import FromRestore, StartRestore, ToRestore
 from peer.restore.run import RestoreRun
 
@@ -56,6 +57,7 @@ def main() -> None:
     """Run one job as the Start message says."""
     pipe = FramedPipe(0, os.dup(1), ToEngine | ToRestore)
     os.dup2(2, 1)  # a stray print must not end up in a frame
+    yield_to_the_person()
     agent = _PipeAgent(pipe)
     entropy = os.urandom  # noqa: TID251 - a process of its own has its own source of chance
     try:
