@@ -30,6 +30,7 @@ NOTES_MAX = 1000
 OVERWRITE = ("never", "older", "always")
 TEMPORARY_TRIES = 1000
 
+Identity = tuple[int, int, int, int]
 T = TypeVar("T")
 
 
@@ -67,7 +68,7 @@ class Checkout:
             raise CheckoutError(target, reason(error)) from error
         self._folders = OpenFolders(root, replace=overwrite == "always", open_up=not is_root())
         self._made: dict[Parts, Entry] = {}
-        self._written: dict[Parts, tuple[int, int]] = {}
+        self._written: dict[Parts, Identity] = {}
         self._temporary = 0
         self._notes_left_out = 0
         self.notes: list[tuple[bytes, str]] = []
@@ -206,14 +207,14 @@ class Checkout:
                 return temporary, make(temporary)
         raise FileExistsError(0, "no name is free for what is unfinished")
 
-    def _link(self, parts: Parts, source: Folder, first: bytes, expected: tuple[int, int]) -> None:
+    def _link(self, parts: Parts, source: Folder, first: bytes, expected: Identity) -> None:
         folder = self._folders.get(parts[:-1])
         try:
             temporary, _ = self._unfinished(lambda new: folder.link(source, first, new))
             there = folder.stat(temporary)
         except FileNotFoundError as error:
             raise FirstNameMissing(self.path(parts), "its first name is gone again") from error
-        if (there.st_dev, there.st_ino) != expected:
+        if _identity(there) != expected:
             folder.unlink(temporary)
             raise FirstNameMissing(self.path(parts), "its first name was replaced")
         self.move_into_place(folder, temporary, parts)
@@ -249,7 +250,7 @@ class Checkout:
         there = os.stat(handle) if entry.link_group else None
         self.move_into_place(writer.folder, writer.temporary, parts)
         if there is not None:
-            self._written[parts] = (there.st_dev, there.st_ino)
+            self._written[parts] = _identity(there)
 
     def note(self, parts: Parts, text: str) -> None:
         """Remember that something was not done."""
@@ -347,6 +348,11 @@ class FileWriter:
             os.close(self.fd)
             self.fd = -1
         self.folder.close()
+
+
+def _identity(there: os.stat_result) -> Identity:
+    """What tells a file from another one, that may have got the same inode after it."""
+    return there.st_dev, there.st_ino, there.st_size, there.st_mtime_ns
 
 
 def _last(parts: Parts) -> bytes:

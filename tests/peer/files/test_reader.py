@@ -331,6 +331,7 @@ def test_extents_and_bytes_together_are_the_file(tmp_path_factory, writes, size)
         assert two - (one + length) >= BLOCK
 
 
+@pytest.mark.slow
 def test_a_file_with_too_many_holes_keeps_its_largest_ones(tmp_path):
     path = tmp_path / "comb"
     teeth = EXTENTS_MAX + 100
