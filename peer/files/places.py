@@ -189,6 +189,8 @@ class PathFolder:
         return os.open(self._at(name), _O_NEW, 0o600)
 
     def handle_of(self, name: bytes, fd: int) -> Handle:
+        if not os.path.samestat(os.fstat(fd), self.stat(name)):
+            raise FileNotFoundError(errno.ENOENT, "something else has taken its place")
         # A file that is open for writing can neither be renamed nor keep its time there.
         os.close(fd)
         return self._at(name)

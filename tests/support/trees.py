@@ -39,7 +39,7 @@ def a_folder(**fields: Any) -> Entry:
 
 def a_link(target: bytes, **fields: Any) -> Entry:
     """A symbolic link."""
-    return an_entry(KIND_SYMLINK, mode=0o777, target=target, **fields)
+    return an_entry(KIND_SYMLINK, target=target, **{"mode": 0o777, **fields})
 
 
 class Sandbox:
