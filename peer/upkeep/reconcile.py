@@ -1,14 +1,15 @@
 """What friends hold against what the catalog expects.
 
 Friends are asked for lists of names, which cost little. From the answers follow: placements the
-catalog did not know, placements that are gone, shares that nothing refers to (left by a night
-that was killed), and packs that could not be rebuilt from who is there.
+catalog did not know, placements that are gone, shares that nothing refers to and second copies
+(left by a night that was killed), and packs that could not be rebuilt from who is there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -45,18 +46,27 @@ def compare(catalog: Catalog, listings: Listings) -> Comparison:
     but their shares do not count as there."""
     result = Comparison()
     known: set[ShareName] = set()
+    garbage: defaultdict[MemberId, list[ShareName]] = defaultdict(list)
     for row in catalog.packs():
         placements = catalog.placements(row.pack)
+        taken = set(placements.values())
         there = 0
         for number, name in enumerate(row.shares):
             known.add(name)
-            holder = placements.get(number)
             holders = [member for member, names in listings.items() if name in names]
             there += bool(holders)
-            if holders and holder not in holders:
-                result.found.append((row.pack, number, min(holders)))
-            elif not holders and holder in listings:
+            holder = placements.get(number)
+            if holder is not None and holder not in listings:
+                continue  # not confirmed, so that second copies stay for now
+            if holder not in holders and holders:
+                holder = min(holders, key=lambda member: (member in taken, member))
+                result.found.append((row.pack, number, holder))
+                taken.add(holder)
+            elif holder is not None and not holders:
                 result.gone.append((row.pack, number))
+            for member in holders:
+                if member != holder:
+                    garbage[member].append(name)
         result.packs += 1
         spare = there - row.needed
         result.spare = spare if result.spare is None else min(result.spare, spare)
@@ -65,9 +75,8 @@ def compare(catalog: Catalog, listings: Listings) -> Comparison:
         elif there < row.total:
             result.thin_packs += 1
     for member, names in listings.items():
-        garbage = sorted(names - known)
-        if garbage:
-            result.garbage[member] = garbage
+        garbage[member] += names - known
+    result.garbage = {member: sorted(names) for member, names in garbage.items() if names}
     return result
 
 
