@@ -34,6 +34,8 @@ PUTS_PER_FRIEND = 2
 """One share is being made durable over there while the next one is on its way."""
 PATIENCE_S = 45.0
 """A friend that could not be reached for so long counts as gone for tonight."""
+OFFLINE_PATIENCE_S = 15.0
+"""The same for a friend that the server says is offline: time to start again, but no more."""
 RETRY_S = 2.0
 STALL_S = 60.0
 """A share of which nothing moves for so long is given up, and so is the friend, for tonight."""
@@ -218,7 +220,7 @@ class Shipper:
             return False
         except Unavailable as error:
             since = holder.failing_since = holder.failing_since or loop.time()
-            if loop.time() - since > PATIENCE_S:
+            if loop.time() - since > self._patience_s(holder):
                 self._give_up(holder, f"cannot be reached ({error})")
             return False
         except Refusal as refusal:
@@ -236,6 +238,10 @@ class Shipper:
         shipment.acked[number] = holder.member
         self._acks.append((shipment, number, holder.member))
         return True
+
+    def _patience_s(self, holder: Holder) -> float:
+        friend = self._friends.members().get(holder.member)
+        return PATIENCE_S if friend is not None and friend.online else OFFLINE_PATIENCE_S
 
     async def _put(self, holder: Holder, shipment: Shipment, number: int) -> None:
         """Raises TimeoutError when it stands still, and what `put_share` raises."""

@@ -1,0 +1,46 @@
+"""Shares on their way: friends who go, and what becomes of what they were to get."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from datachannel.messages import Put
+from peer.backup import ship
+from signaling.messages import MemberId
+from tests.support.small_group import small_group
+
+
+@pytest.fixture
+def files(tmp_path) -> Path:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "file").write_bytes(os.urandom(300_000))
+    return folder
+
+
+async def test_a_friend_that_the_server_says_is_offline_is_given_up_sooner(
+    tmp_path, files, monkeypatch
+):
+    monkeypatch.setattr(ship, "OFFLINE_PATIENCE_S", 0.1)
+    monkeypatch.setattr(ship, "RETRY_S", 0.05)
+    async with small_group(tmp_path / "group", 5) as group:
+        holder = next(iter(group.holders.values()))
+        honest = holder.handler
+
+        async def go(remote: MemberId, request, stream):
+            if isinstance(request, Put):
+                holder.online = False
+                for link in holder.links:
+                    await link.close()
+            else:
+                await honest(remote, request, stream)
+
+        holder.handler = go
+        async with asyncio.timeout(ship.PATIENCE_S / 3):
+            result = await group.backup(files)
+        assert result["ok"]
+        assert list(result["summary"]["problems"]) == [holder.card.name]
