@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -153,6 +154,8 @@ def main() -> None:
     folder: Path | None = parser.parse_args().folder
     if folder is not None and not folder.exists():
         raise SystemExit(f"{folder} is not there")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit("stopped"))  # end all members, also when closed
     with tempfile.TemporaryDirectory(prefix="covey-demo-") as scratch:
         work = Path(scratch)
         start = time.monotonic()
