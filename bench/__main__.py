@@ -86,15 +86,15 @@ def whole_table(work: Path) -> list[str]:
     """The six members."""
     found = whole.measure(work)
     size = found.size / 1e6
+    in_rate, out_rate = size / found.backup_s, size / found.restore_s
     return [
         f"### Six members on these {os.cpu_count()} cores: {size:.0f} MB that do not compress",
         "",
         "| | seconds | MB/s of files | MB/s on the wire |",
         "|---|---|---|---|",
-        f"| backup, every share acknowledged | {found.backup_s:.1f} | {size / found.backup_s:.1f} | "
+        f"| backup, every share acknowledged | {found.backup_s:.1f} | {in_rate:.1f} | "
         f"{found.shipped_bytes / 1e6 / found.backup_s:.1f} |",
-        f"| restore | {found.restore_s:.1f} | {size / found.restore_s:.1f} | "
-        f"{size / found.restore_s:.1f} |",
+        f"| restore | {found.restore_s:.1f} | {out_rate:.1f} | {out_rate:.1f} |",
     ]
 
 
