@@ -23,7 +23,7 @@ from peer.files.dressing import Dresser, is_root, reason
 from peer.files.opened import WAY_MODE, OpenFolders, Parts
 from peer.files.places import BY_DESCRIPTOR, Folder, UnsafeName, check_name, open_target
 
-__all__ = ["Checkout", "CheckoutError", "FileWriter", "FirstNameMissing", "UnsafeName"]
+__all__ = ["Checkout", "CheckoutError", "FileWriter", "FirstNameMissing", "Parts", "UnsafeName"]
 
 NOTES_MAX = 1000
 """Notes kept; a stick that takes no owners would otherwise have one for each of a million files."""

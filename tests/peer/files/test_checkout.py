@@ -586,7 +586,7 @@ def test_names_of_unfinished_files_that_are_taken_are_left_alone(box):
 # --- what cannot be ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [b"", b".", b"..", b"a/b", b"/etc", b"a\0b", b"/"])
+@pytest.mark.parametrize("name", [b"", b".", b"..", b"a/b", b"/no such folder", b"a\0b"])
 def test_names_that_are_none_are_refused_everywhere(box, name):
     checkout = box.checkout()
     good, link = a_folder(), a_link(b"x")
