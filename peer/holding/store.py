@@ -13,7 +13,6 @@ Every method is synchronous and may be called from any thread.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
 import os
@@ -27,6 +26,7 @@ from chunking import merkle
 from chunking.formats import BLOCK_BYTES, SHARE_HEADER_BYTES, FormatError
 from chunking.root import read_root_envelope
 from chunking.share import ShareHasher, decode_header, payload_length
+from peer.holding import disk
 from peer.holding.layout import Layout, list_folder
 from peer.holding.observed import ObservedTime
 from peer.state import sync_folder, write_atomic
@@ -102,8 +102,8 @@ class ShareStore:
         self._putting: set[tuple[bytes, bytes]] = set()
         self._time = ObservedTime(self._layout.observed, wall_s=wall_s, monotonic_s=monotonic_s)
         self.limit_bytes = limit_bytes
-        self._trash_bytes = _size_below(self._layout.trash)
-        self._used = self._trash_bytes + sum(map(_size_below, self._layout.owners()))
+        self._trash_bytes = disk.size_below(self._layout.trash)
+        self._used = self._trash_bytes + sum(map(disk.size_below, self._layout.owners()))
         self.expire()
 
     @property
@@ -141,7 +141,7 @@ class ShareStore:
         assert put.hasher is not None
         try:
             put.hasher.update(data)
-            _write_all(put.fd, data)
+            disk.write_all(put.fd, data)
         except FormatError as error:
             raise BadShare(str(error)) from error
         except OSError as error:
@@ -166,7 +166,7 @@ class ShareStore:
         try:
             os.fsync(put.fd)
             final = self._layout.share(put.owner, put.name)
-            _make_folder(final.parent)
+            disk.make_folder(final.parent)
             os.rename(put.path, final)
             sync_folder(final.parent)
         except OSError as error:
@@ -202,7 +202,7 @@ class ShareStore:
         more = SHARE_HEADER_BYTES + length - have
         self._make_room(more)
         try:
-            _make_folder(path.parent)
+            disk.make_folder(path.parent)
             if before is not None and before != path:
                 os.rename(before, path)
             fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -226,7 +226,7 @@ class ShareStore:
         keep = SHARE_HEADER_BYTES + blocks * BLOCK_BYTES
         os.ftruncate(put.fd, keep if blocks else 0)
         if not blocks:
-            _write_all(put.fd, header)
+            disk.write_all(put.fd, header)
         os.lseek(put.fd, SHARE_HEADER_BYTES, os.SEEK_SET)
         left = blocks * BLOCK_BYTES
         while left:
@@ -296,7 +296,7 @@ class ShareStore:
                 if not path.exists():
                     continue
                 trashed = self._layout.trashed(owner, name, self._time.day)
-                _make_folder(trashed.parent)
+                disk.make_folder(trashed.parent)
                 os.rename(path, trashed)
                 self._trash_bytes += trashed.stat().st_size
                 count += 1
@@ -306,7 +306,7 @@ class ShareStore:
         trashed = self._layout.find_trashed(owner, name)
         if trashed is None:
             return False
-        _make_folder(final.parent)
+        disk.make_folder(final.parent)
         os.rename(trashed, final)
         sync_folder(final.parent)
         self._trash_bytes -= final.stat().st_size
@@ -332,7 +332,7 @@ class ShareStore:
             more = len(record) - len(before or b"")
             self._make_room(more)
             try:
-                _make_folder(path.parent)
+                disk.make_folder(path.parent)
                 write_atomic(path, record)
             except OSError as error:
                 raise _as_no_room(error) from error
@@ -374,9 +374,9 @@ class ShareStore:
 
     def _drop_trash(self, day: int) -> None:
         folder = self._layout.trash / str(day)
-        size = _size_below(folder)
+        size = disk.size_below(folder)
         shutil.rmtree(folder, ignore_errors=True)
-        left = _size_below(folder)
+        left = disk.size_below(folder)
         self._used -= size - left
         self._trash_bytes -= size - left
 
@@ -391,36 +391,6 @@ def read_range(held: HeldRange, offset: int, size: int) -> bytes:
     """A part of a held range; fewer bytes when the file was damaged meanwhile."""
     with held.path.open("rb") as file:
         return os.pread(file.fileno(), size, held.start + offset)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and its parents, durably."""
-    missing = []
-    while not folder.exists():
-        missing.append(folder)
-        folder = folder.parent
-    for path in reversed(missing):
-        path.mkdir(mode=0o700, exist_ok=True)
-        sync_folder(path.parent)
-
-
-def _size_below(folder: Path) -> int:
-    size = 0
-    stack = [str(folder)]
-    while stack:
-        with contextlib.suppress(FileNotFoundError), os.scandir(stack.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    stack.append(entry.path)
-                else:
-                    size += entry.stat(follow_symlinks=False).st_size
-    return size
 
 
 def _as_no_room(error: OSError) -> NoRoom:

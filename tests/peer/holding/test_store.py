@@ -15,7 +15,7 @@ from chunking.formats import SHARE_HEADER_BYTES, PackId
 from chunking.keys import MemberKeys
 from chunking.root import RootRecord, seal_root
 from chunking.share import Share, make_shares, verify_range
-from peer.holding import store as store_module
+from peer.holding import disk
 from peer.holding.store import BadShare, Busy, NoRoom, ShareStore, Stale, read_range
 from signaling.messages import MemberId, member_id_of
 
@@ -182,7 +182,7 @@ def test_a_full_disk_is_told_as_no_room_and_what_is_there_stays(tmp_path, clock,
 
     other = a_share(2)
     ticket = store.begin_put(ANNA_ID, other.name, other.header, len(other.payload))
-    monkeypatch.setattr(store_module, "_write_all", full)
+    monkeypatch.setattr(disk, "write_all", full)
     with pytest.raises(NoRoom):
         store.append(ticket, other.payload)
     store.abort(ticket)
