@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -109,11 +110,12 @@ def main() -> None:
     print(lines[0], flush=True)
     with tempfile.TemporaryDirectory(prefix="covey-bench-") as scratch:
         work = Path(scratch)
-        for table in (
+        tables: tuple[Callable[[], list[str]], ...] = (
             lambda: pipeline_table(work, chosen.runs),
             lambda: link_table(chosen.runs),
             lambda: whole_table(work),
-        ):
+        )
+        for table in tables:
             part = table()
             print("\n" + "\n".join(part), flush=True)
             lines += [*part, ""]
