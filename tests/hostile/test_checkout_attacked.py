@@ -169,7 +169,8 @@ def traps(draw: st.DrawFn) -> Callable[[Yard], None]:
         elif kind == "folder":
             path.mkdir()
         elif kind == "file":
-            path.write_bytes(b"there")
+            with path.open("xb") as file:  # never into a FIFO that waits there already
+                file.write(b"there")
         else:
             os.mkfifo(path)
 
