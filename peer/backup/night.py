@@ -8,7 +8,6 @@ here, then it goes to all friends. Only after that are shares deleted that nothi
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,7 +69,9 @@ class Night:
         self._engine: Engine | None = None
         self._code = Code(1, 1)
         self._spooled = 0
+        self._freed_early = 0  # released while the engine was started
         self._waiting_bytes = 0
+        self._removals: set[asyncio.Task[None]] = set()
 
     async def run(self) -> Event:
         """The whole night; the event that ends it. Raises Problem when it cannot begin."""
@@ -102,7 +103,7 @@ class Night:
         finally:
             for task in (shipping, reporting):
                 task.cancel()
-            await asyncio.gather(shipping, reporting, return_exceptions=True)
+            await asyncio.gather(shipping, reporting, *self._removals, return_exceptions=True)
             await self._m.run_blocking(self._forget_broken)
 
     # --- before -----------------------------------------------------------------------------
@@ -157,6 +158,8 @@ class Night:
                 spool_bytes=self._spooled,
             )
         )
+        if self._freed_early:
+            engine.send(Released(self._freed_early))
         stalled = asyncio.create_task(self._stop_when_stalled(engine))
         try:
             async for message in engine.messages():
@@ -210,9 +213,16 @@ class Night:
             if not shipment.safe or waiting <= self._m.spool_bytes_max // 2:
                 self._waiting_bytes = waiting
                 return
-        with contextlib.suppress(FileNotFoundError):
-            shipment.path.unlink()
-        if self._engine is not None:
+        removal = asyncio.create_task(self._remove(shipment))
+        self._removals.add(removal)
+        removal.add_done_callback(self._removals.discard)
+
+    async def _remove(self, shipment: Shipment) -> None:
+        """Delete a spool file: of a large one, that takes too long for the event loop."""
+        await self._m.run_blocking(shipment.path.unlink, True)
+        if self._engine is None:
+            self._freed_early += shipment.spool_bytes
+        else:
             self._engine.send(Released(shipment.spool_bytes))
 
     async def _stop_when_stalled(self, engine: Engine) -> None:

@@ -1,0 +1,88 @@
+"""A night's bookkeeping of its spool."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from datachannel.messages import Put, Refused
+from peer.backup.messages import Released
+from tests.support.small_group import SmallGroup, small_group
+
+
+@pytest.fixture
+def files(tmp_path) -> Path:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "file").write_bytes(os.urandom(300_000))
+    return folder
+
+
+async def back_up_with_leftovers(group: SmallGroup, files: Path) -> None:
+    """A night that fails, since one of two friends takes no shares; that friend is back then."""
+    holder = next(iter(group.holders.values()))
+    honest = holder.handler
+
+    async def refuse(remote, request, stream):
+        if isinstance(request, Put):
+            await stream.send(Refused("internal", "not tonight"))
+            await stream.finish()
+        else:
+            await honest(remote, request, stream)
+
+    holder.handler = refuse
+    assert not (await group.backup(files))["ok"]
+    holder.handler = honest
+    for link in holder.links:
+        await link.close()
+
+
+async def test_spool_files_are_deleted_in_threads_since_that_takes_long(
+    tmp_path, files, monkeypatch
+):
+    unlink, loop_thread, deleted = Path.unlink, threading.current_thread(), []
+
+    def watched(path: Path, missing_ok: bool = False) -> None:
+        if path.parent.name == "spool":
+            deleted.append(threading.current_thread())
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", watched)
+    async with small_group(tmp_path / "group", 2) as group:
+        assert (await group.backup(files))["ok"]
+    assert deleted
+    assert loop_thread not in deleted
+
+
+async def test_what_leaves_the_spool_before_the_engine_runs_does_not_count_as_there(
+    tmp_path, files, monkeypatch
+):
+    async with small_group(tmp_path / "group", 2) as group:
+        await back_up_with_leftovers(group, files)
+        assert list(group.member.spool.iterdir())
+        start_engine = group.member.start_engine
+        told = []
+
+        async def slow(message):
+            while list(group.member.spool.iterdir()):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            told.append(message.spool_bytes)
+            engine = await start_engine(message)
+            send = engine.send
+
+            def heard(sent) -> None:
+                if isinstance(sent, Released):
+                    told.append(-sent.size)
+                send(sent)
+
+            monkeypatch.setattr(engine, "send", heard)
+            return engine
+
+        monkeypatch.setattr(group.member, "start_engine", slow)
+        assert (await group.backup())["ok"]
+        assert told[0] > 0
+        assert -told[1] == told[0]
