@@ -33,7 +33,7 @@ log = logging.getLogger("covey.ship")
 PUTS_PER_FRIEND = 2
 """One share is being made durable over there while the next one is on its way."""
 PATIENCE_S = 45.0
-"""A friend that could not be reached for so long counts as gone for tonight."""
+"""A friend that could not be reached, or was busy, for so long counts as gone for tonight."""
 OFFLINE_PATIENCE_S = 15.0
 """The same for a friend that the server says is offline: time to start again, but no more."""
 RETRY_S = 2.0
@@ -212,16 +212,13 @@ class Shipper:
 
     async def _ship(self, holder: Holder, shipment: Shipment, number: int) -> bool:
         """Try once. True: it is settled, one way or the other; False: it must be tried again."""
-        loop = asyncio.get_running_loop()
         try:
             await self._put(holder, shipment, number)
         except TimeoutError:
             self._give_up(holder, "does not answer any more")
             return False
         except Unavailable as error:
-            since = holder.failing_since = holder.failing_since or loop.time()
-            if loop.time() - since > self._patience_s(holder):
-                self._give_up(holder, f"cannot be reached ({error})")
+            self._lose_patience(holder, f"cannot be reached ({error})")
             return False
         except Refusal as refusal:
             return await self._refused(holder, shipment, number, refusal)
@@ -239,9 +236,14 @@ class Shipper:
         self._acks.append((shipment, number, holder.member))
         return True
 
-    def _patience_s(self, holder: Holder) -> float:
+    def _lose_patience(self, holder: Holder, reason: str) -> None:
+        """It did not work, for now; that counts from the first time until it works again."""
+        now = asyncio.get_running_loop().time()
+        since = holder.failing_since = holder.failing_since or now
         friend = self._friends.members().get(holder.member)
-        return PATIENCE_S if friend is not None and friend.online else OFFLINE_PATIENCE_S
+        is_online = friend is not None and friend.online
+        if now - since > (PATIENCE_S if is_online else OFFLINE_PATIENCE_S):
+            self._give_up(holder, reason)
 
     async def _put(self, holder: Holder, shipment: Shipment, number: int) -> None:
         """Raises TimeoutError when it stands still, and what `put_share` raises."""
@@ -268,6 +270,7 @@ class Shipper:
         self, holder: Holder, shipment: Shipment, number: int, refusal: Refusal
     ) -> bool:
         if refusal.code == "busy":
+            self._lose_patience(holder, "is busy all the time")
             return False
         if refusal.code == "bad_share" and not await self._is_whole(shipment, number):
             log.error("a spool file is damaged; its chunks will be read again")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from datachannel.messages import Put
+from datachannel.messages import Put, Refused
 from peer.backup import ship
 from signaling.messages import MemberId
 from tests.support.small_group import small_group
@@ -41,6 +41,29 @@ async def test_a_friend_that_the_server_says_is_offline_is_given_up_sooner(
 
         holder.handler = go
         async with asyncio.timeout(ship.PATIENCE_S / 3):
+            result = await group.backup(files)
+        assert result["ok"]
+        assert list(result["summary"]["problems"]) == [holder.card.name]
+
+
+async def test_a_friend_that_is_busy_all_the_time_is_given_up_for_tonight(
+    tmp_path, files, monkeypatch
+):
+    monkeypatch.setattr(ship, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(ship, "RETRY_S", 0.05)
+    async with small_group(tmp_path / "group", 5) as group:
+        holder = next(iter(group.holders.values()))
+        honest = holder.handler
+
+        async def be_busy(remote: MemberId, request, stream):
+            if isinstance(request, Put):
+                await stream.send(Refused("busy", "later"))
+                await stream.finish()
+            else:
+                await honest(remote, request, stream)
+
+        holder.handler = be_busy
+        async with asyncio.timeout(20):
             result = await group.backup(files)
         assert result["ok"]
         assert list(result["summary"]["problems"]) == [holder.card.name]
