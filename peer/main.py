@@ -42,6 +42,7 @@ from signaling.messages import MemberId, member_id_of
 MASTER_BYTES = 32
 BYTE_WORKERS = max(1, min(4, os.cpu_count() or 1))
 DEFAULT_OFFER_BYTES = 10 * 10**9
+EXPIRE_EVERY_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,13 @@ class Assembly:
     group: GroupFriends
 
 
+async def _expire_held(store: ShareStore) -> None:
+    """Let go of what has been in the trash for long enough, now and then."""
+    while True:
+        await asyncio.sleep(EXPIRE_EVERY_S)
+        await run_blocking(store.expire)
+
+
 @contextlib.asynccontextmanager
 async def assemble(state: StateFolder, config: Config, secrets: Secrets) -> AsyncIterator[Assembly]:
     """A member at work while the context lasts. The caller holds the state folder's lock."""
@@ -185,7 +193,11 @@ async def assemble(state: StateFolder, config: Config, secrets: Secrets) -> Asyn
     )
     identity = Identity(config.group, config.server, config.member_name)
     node = Node(member, friends, store, identity, local_time)
-    tasks = [asyncio.create_task(friends.run()), asyncio.create_task(mesh.run())]
+    tasks = [
+        asyncio.create_task(friends.run()),
+        asyncio.create_task(mesh.run()),
+        asyncio.create_task(_expire_held(store)),
+    ]
     try:
         yield Assembly(node, member, friends)
     finally:

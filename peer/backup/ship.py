@@ -55,6 +55,8 @@ class Shipment:
     assigned: dict[int, MemberId] = field(default_factory=dict)
     acked: dict[int, MemberId] = field(default_factory=dict)
     recorded: int = 0
+    doubted: set[tuple[MemberId, int]] = field(default_factory=set)
+    """Shares that a holder has called wrong once, although they are not."""
 
     @property
     def code(self) -> Code:
@@ -276,6 +278,10 @@ class Shipper:
             log.error("a spool file is damaged; its chunks will be read again")
             self._drop(shipment)
             return True
+        if refusal.code == "bad_share" and (holder.member, number) not in shipment.doubted:
+            # Perhaps what it had kept of an earlier attempt was rotten; that is gone now.
+            shipment.doubted.add((holder.member, number))
+            return False
         reasons = {"full": "has no more room", "too_large": "has no more room"}
         self._give_up(holder, reasons.get(refusal.code, f"refuses shares ({refusal.text})"))
         return False

@@ -84,23 +84,19 @@ class ByteWorker:
                     return _unread(job, _reason(error))
             except OSError as error:
                 return _unread(job, _reason(error))
-        raise AssertionError("the last attempt returns")
+        return _unread(job, "it is another file at every look")
 
     def _read_once(self, job: FileJob, found: reader.Found, *, last: bool) -> FileResult:
-        settled = True
         details = reader.details(job.path, found)
         with reader.open_content(job.path, found) as content:
-            ids: list[ChunkId] = []
-            counted = _Counted(content.blocks())
-            try:
-                ids.extend(self._chunk(counted.blocks(), small=found.size < CHUNK_MIN))
-            except reader.ChangedWhileReading:
-                if not last:
-                    raise
-                settled = False
+            counted = _Counted(content.blocks(), tolerant=last)
+            small = found.size < CHUNK_MIN
+            ids = list(self._chunk(counted.blocks(), small=small))
             extents = content.extents
+        settled = not counted.changed
         if not settled:
             # As much as was read, in the places where it was read, is what the file now is.
+            extents = _first_bytes(extents, counted.size)
             end = max((at + size for at, size in extents), default=counted.size)
             found = msgspec.structs.replace(found, size=end)
         return FileResult(
@@ -136,16 +132,33 @@ class ByteWorker:
 
 
 class _Counted:
-    """Passes blocks on and counts their bytes."""
+    """Passes blocks on and counts their bytes; if `tolerant`, a change ends them early."""
 
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        self._blocks = blocks
+    def __init__(self, blocks: Iterator[bytes], *, tolerant: bool) -> None:
+        self._blocks, self._tolerant = blocks, tolerant
         self.size = 0
+        self.changed = False
 
     def blocks(self) -> Iterator[bytes]:
-        for block in self._blocks:
-            self.size += len(block)
-            yield block
+        try:
+            for block in self._blocks:
+                self.size += len(block)
+                yield block
+        except reader.ChangedWhileReading:
+            if not self._tolerant:
+                raise
+            self.changed = True
+
+
+def _first_bytes(extents: tuple[tuple[int, int], ...], size: int) -> tuple[tuple[int, int], ...]:
+    """The extents that hold the first `size` bytes of content."""
+    kept: list[tuple[int, int]] = []
+    for at, length in extents:
+        if size <= 0:
+            break
+        kept.append((at, min(length, size)))
+        size -= length
+    return tuple(kept)
 
 
 def _unread(job: FileJob, reason: str) -> FileResult:

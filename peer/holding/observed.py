@@ -7,6 +7,7 @@ clock says that was. A clock that jumps a year costs a day.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,4 +61,6 @@ class ObservedTime:
 
     def _save(self) -> None:
         self._saved_at = self._seconds
-        write_atomic(self._path, msgspec.json.encode(_Saved(self._seconds, self._wall_s())))
+        saved = _Saved(self._seconds, self._wall_s())
+        with contextlib.suppress(OSError):  # a full disk must not stop us; time is counted later
+            write_atomic(self._path, msgspec.json.encode(saved))

@@ -327,7 +327,7 @@ class ShareStore:
             before = self.get_root(owner)
             if before == record:
                 return
-            if before is not None and read_root_envelope(before)[1] >= counter:
+            if before is not None and _counter_of(before) >= counter:
                 raise Stale
             more = len(record) - len(before or b"")
             self._make_room(more)
@@ -393,7 +393,15 @@ def read_range(held: HeldRange, offset: int, size: int) -> bytes:
         return os.pread(file.fileno(), size, held.start + offset)
 
 
-def _as_no_room(error: OSError) -> NoRoom:
+def _counter_of(record: bytes) -> int:
+    """A kept root record's counter; a record that has rotted is older than any other."""
+    try:
+        return read_root_envelope(record)[1]
+    except FormatError:
+        return -1
+
+
+def _as_no_room(error: OSError) -> NoRoom | OSError:
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        log.error("the disk of the held shares fails: %s", error.strerror)
+        return error
     return NoRoom(f"the disk says: {error.strerror}")

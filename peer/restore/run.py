@@ -25,7 +25,7 @@ from chunking.seal import Sealer
 from chunking.tree import decode_directory, decode_snapshot, ids_of, split_ids
 from peer.backup.messages import Failed, Note, Progress, Stop
 from peer.catalog import Catalog, ChunkRow
-from peer.files.checkout import Checkout, CheckoutError, UnsafeName
+from peer.files.checkout import Checkout, CheckoutError, FirstNameMissing, UnsafeName
 from peer.restore.messages import (
     HavePack,
     Lost,
@@ -302,6 +302,8 @@ class RestoreRun:
                 self._out.make_hardlink(parts, first, entry)
                 self._files += 1
                 self._bytes += entry.size
+            except FirstNameMissing:
+                self._write_file(parts, entry)
             except (UnsafeName, CheckoutError) as error:
                 self._lose(parts, str(error))
 

@@ -158,7 +158,59 @@ def test_a_file_that_never_stands_still_is_kept_with_a_remark_and_read_again_nex
     assert "while it was read" in notes(heard)[str(files / "log")]
     monkeypatch.undo()
     assert member.restore(tmp_path / "back").of(RestoreDone)[0].lost == 0
+    back = Path(f"{tmp_path}/back{files}/log").read_bytes()
+    assert back == b"a" * 2_000_000 + b"more" * 2  # as it was read the third time
     assert data_bytes(member.night(files)) > 0
+
+
+@pytest.mark.parametrize("size", [100_000, 3_000_000])
+def test_a_file_that_shrinks_at_every_look_is_kept_as_far_as_it_was_read(
+    member, files, tmp_path, monkeypatch, size
+):
+    (files / "log").write_bytes(b"b" * size)
+    real = reader.ContentReader.blocks
+
+    def blocks(self):
+        yield next(iter(real(self)))[:50_000]
+        raise reader.ChangedWhileReading
+
+    monkeypatch.setattr(reader.ContentReader, "blocks", blocks)
+    member.night(files)
+    assert member.restore(tmp_path / "back").of(RestoreDone)[0].lost == 0
+    assert Path(f"{tmp_path}/back{files}/log").read_bytes() == b"b" * 50_000
+
+
+def test_a_sparse_file_that_is_cut_off_while_it_is_read_comes_back_as_far_as_it_was_read(
+    member, files, tmp_path, monkeypatch
+):
+    with (files / "image").open("wb") as file:
+        for place in (0, 1, 2):
+            file.seek(place * 4_000_000)
+            file.write(b"data" * 100_000)
+    real = reader.ContentReader.blocks
+
+    def blocks(self):
+        for number, block in enumerate(real(self)):
+            if number == 2:
+                raise reader.ChangedWhileReading
+            yield block
+
+    monkeypatch.setattr(reader.ContentReader, "blocks", blocks)
+    member.night(files)
+    done = member.restore(tmp_path / "back")
+    assert done.of(RestoreDone)[0].lost == 0, done.of(Lost)
+
+
+def test_a_file_that_is_another_one_at_every_look_is_left_out_with_a_note(
+    member, files, monkeypatch
+):
+    (files / "strange").write_text("x")
+
+    def never(path, found):
+        raise reader.ChangedWhileReading
+
+    monkeypatch.setattr(reader, "open_content", never)
+    assert "another file at every look" in notes(member.night(files))[str(files / "strange")]
 
 
 def test_a_file_that_vanishes_is_told(member, files, monkeypatch):

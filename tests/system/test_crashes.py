@@ -28,7 +28,7 @@ from tests.support.manifests import (
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 KILLS = 20
-DELAY_S = (0.05, 2.5)
+DELAY_S = (0.05, 2.0)
 LOOK_EVERY = 5
 CLIENT_START_S = 0.3
 """About what `covey backup` needs before it asks the agent for anything."""
@@ -78,8 +78,8 @@ def test_a_member_killed_at_twenty_random_moments_completes_and_no_holder_keeps_
     folder = tmp_path / "files"
     folder.mkdir()
     change(folder, chance)
-    owner = group.join("anna")
-    friends = {name: group.join(name) for name in ("ben", "carla", "david")}
+    owner, *others = group.join_all("anna", "ben", "carla", "david")
+    friends = {friend.name: friend for friend in others}
     group.wait_online(owner, len(friends))
     owner.run("mark", str(folder))
     taken = [(time.time_ns(), manifest(folder))]
@@ -124,8 +124,8 @@ def test_a_friend_killed_while_it_receives_is_sent_the_rest_when_it_is_back(
     folder.mkdir()
     for number in range(6):
         (folder / f"file {number}").write_bytes(os.urandom(8_000_000))
-    owner = group.join("anna")
-    friends = {name: group.join(name) for name in ("ben", "carla", "david")}
+    owner, *others = group.join_all("anna", "ben", "carla", "david")
+    friends = {friend.name: friend for friend in others}
     group.wait_online(owner, len(friends))
     owner.run("mark", str(folder))
     owner_id = owner.run("status")["member_id"]
