@@ -24,7 +24,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from datachannel.errors import ProtocolError
+from datachannel.errors import ProtocolError, Refusal
 
 NAME_BYTES = 32
 BLOCK_BYTES = 64 * 1024
@@ -40,6 +40,8 @@ PROOF_HASHES_MAX = 64
 """Two paths through a tree of 2^32 leaves; 1,536 leaves are the most there are."""
 MESSAGE_BYTES_MAX = 60 * 1024
 TEXT_CHARS_MAX = 300
+REASON_CHARS_MAX = 100
+"""Of what a decoder says about bytes that are no message."""
 INT_MAX = 2**63 - 1
 
 _T = TypeVar("_T")
@@ -164,6 +166,12 @@ class Refused(_Message, frozen=True, tag="refused"):
     code: Annotated[str, msgspec.Meta(max_length=16)]
     text: Text = ""
 
+    def as_refusal(self) -> Refusal:
+        """The same as an exception, with a code that is known and a text fit for a terminal."""
+        code = self.code if self.code in REFUSAL_CODES else "internal"
+        text = "".join(char if char.isprintable() else " " for char in self.text)
+        return Refusal(code, text)
+
 
 Request = Put | Get | Delete | List | RootPut | RootGet | SpaceQuery
 Answer = Continue | Stored | Found | Deleted | Listing | Space | Refused
@@ -197,4 +205,5 @@ def _decode(decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:
     try:
         return decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise ProtocolError(f"a message that is none: {error}") from error
+        # The reason may quote what was sent, whatever it is: escaped and cut, it may be logged.
+        raise ProtocolError(f"no message: {str(error)[:REASON_CHARS_MAX]!r}") from None

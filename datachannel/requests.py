@@ -158,7 +158,7 @@ async def expect(stream: Stream, kind: type[T]) -> T:
     """The next message, which must be of this kind. Raises Refusal, ProtocolError."""
     message = await stream.receive()
     if isinstance(message, Refused):
-        raise Refusal(message.code, message.text)
+        raise message.as_refusal()
     if not isinstance(message, kind):
         raise ProtocolError(f"it sent {type(message).__name__} where {kind.__name__} was due")
     return message
@@ -174,7 +174,7 @@ async def receive_body(stream: Stream, length: int) -> AsyncIterator[bytes]:
                 raise ProtocolError(f"the data ends {left} bytes early")
             return
         if isinstance(data, Refused):
-            raise Refusal(data.code, data.text)
+            raise data.as_refusal()
         if not isinstance(data, bytes | bytearray | memoryview):
             raise ProtocolError(f"it sent {type(data).__name__} in the middle of data")
         left -= len(data)

@@ -5,7 +5,8 @@ the odd ids. A stream has two directions, each of which ends with FINISH; RESET 
 What one side can make the other one keep is bounded: STREAMS_MAX windows of credit (flow.py) for
 each side's streams, whatever it sends.
 
-RESET, CREDIT, PING and OPEN go before data; streams take turns, a frame each.
+RESET, CREDIT, PING and OPEN go before data; streams take turns, a frame each. On a slow line the
+frames are small, since nothing else of a link arrives while one is under way.
 
 The owner hands in every frame and every expired timeout with the time, and afterwards takes all
 events and frames. When `receive` raises ProtocolError, the session is over and so is the link.
@@ -44,8 +45,16 @@ ANSWER_BYTES_MAX: Final = 16 * 1024
 """Any answer but a listing."""
 CONTROL_FRAMES_MAX: Final = 1024
 """Who takes no frames and still makes us produce them is up to no good."""
-BATCH_BYTES: Final = 256 * 1024
-"""What `frames_to_send` hands out at a time."""
+BATCH_BYTES: Final = 64 * 1024
+"""What `frames_to_send` hands out at a time. More would make no transfer faster, and on a slow line
+everything would wait for longer behind it."""
+DATA_BYTES_SLOW: Final = 20 * 1024
+"""Of a data frame on a slow line. At 20 friends over 1 Mbit/s a link has 6 KB/s, and 60 KiB take
+long enough to be near SILENT_S_MAX; these pass in time down to 1 KB/s."""
+SPEED_BYTES: Final = 1 << 20
+"""The speed is taken over so many bytes: more than a link buffers, so that it is the line's."""
+SPEED_S_MAX: Final = 8.0
+"""A line is slow that took longer for SPEED_BYTES. One that was idle counts as slow: no harm."""
 PING_S: Final = 5.0
 """Of silence in either direction. NATs forget a flow after 30 s or more."""
 SILENT_S_MAX: Final = 20.0
@@ -70,7 +79,11 @@ class Session:
         self._is_ping_due = False
         self._pong: bytes | None = None
         self._is_silent = False
+        self._speed_bytes = 0
+        self._speed_since = now
         self.rtt_s: float | None = None
+        self.data_bytes = DATA_BYTES_SLOW
+        """How much data to put into a frame now; DATA_BYTES_MAX is allowed always."""
 
     # Frames and time
 
@@ -114,6 +127,7 @@ class Session:
             found.append(frame)
         if found:
             self._last_sent = now
+            self._measure_speed(size, now)
         return found
 
     @property
@@ -154,6 +168,8 @@ class Session:
         assert self.can_open, "too many streams"
         if self._next_id > frames.STREAM_ID_MAX:
             raise Unavailable("the link has served its time")
+        if len(self._control) > CONTROL_FRAMES_MAX:
+            raise Unavailable("the friend takes nothing from the link")
         stream_id = self._next_id
         self._next_id += 2
         self._streams[stream_id] = Flow(stream_id)
@@ -211,6 +227,13 @@ class Session:
         # Our silence counts as well as theirs: a sender whose line is slow hears nothing of its
         # receiver for long, and must know that it is there.
         return max(min(self._last_received, self._last_sent), self._last_ping) + PING_S
+
+    def _measure_speed(self, size: int, now: float) -> None:
+        self._speed_bytes += size
+        if self._speed_bytes >= SPEED_BYTES:
+            is_slow = now - self._speed_since > SPEED_S_MAX
+            self.data_bytes = DATA_BYTES_SLOW if is_slow else frames.DATA_BYTES_MAX
+            self._speed_bytes, self._speed_since = 0, now
 
     def _count(self, parity: int) -> int:
         return sum(1 for stream_id in self._streams if stream_id % 2 == parity)

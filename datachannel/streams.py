@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from datachannel.errors import Refusal, RemoteError, Unavailable
-from datachannel.frames import CANCELLED, CODES, DATA_BYTES_MAX
+from datachannel.frames import CANCELLED, CODES
 from datachannel.messages import Answer, Refused, encode_message
 from datachannel.session import Session
 
@@ -43,7 +43,8 @@ class Stream:
         self._sendable = asyncio.Event()
         self._is_complete = False  # the other side finished
         self._failure: Exception | None = None
-        self._refused_with: str | None = None
+        self._refused_with: str | None = None  # by this side
+        self._refusal: Refusal | None = None  # of the other side
 
     async def send(self, message: Answer) -> None:
         """Send a message. Returns when it is queued."""
@@ -57,11 +58,13 @@ class Stream:
     async def send_data(self, data: bytes | memoryview) -> None:
         """Send data, in as many frames as it takes. Returns when the last one is queued."""
         with memoryview(data).cast("B") as view:
-            for start in range(0, len(view), DATA_BYTES_MAX):
-                part = view[start : start + DATA_BYTES_MAX]
+            start = 0
+            while start < len(view):
+                part = view[start : start + self._session.data_bytes]
                 await self._may_send(len(part))
                 self._session.send_data(self._id, part)
                 self._wake()
+                start += len(part)
 
     async def finish(self) -> None:
         """Send nothing more. Does nothing when the stream has ended already."""
@@ -112,6 +115,8 @@ class Stream:
 
     def put(self, item: Answer | bytes, size: int) -> None:
         """Something came."""
+        if isinstance(item, Refused):
+            self._refusal = item.as_refusal()
         self._items.append((item, size))
         self._arrived.set()
 
@@ -124,7 +129,7 @@ class Stream:
         """The other side has reset the stream. What it had finished before can still be read."""
         if not self._is_complete:
             self._items.clear()
-        self.fail(Refusal(code, f"the other side ended the request: {code}"))
+        self.fail(self._refusal or Refusal(code, f"the other side ended the request: {code}"))
 
     def fail(self, failure: Exception) -> None:
         """Nothing more comes or goes, for this reason, if it is the first one."""

@@ -125,6 +125,21 @@ def test_a_request_out_of_bounds_is_a_protocol_error(case: str):
         m.decode_request(msgspec.msgpack.encode(OUT_OF_BOUNDS[case]))
 
 
+def test_an_error_quotes_little_of_what_was_sent_and_nothing_that_a_terminal_obeys():
+    wrong = msgspec.msgpack.encode(["\x1b[31mred\n" + "x" * 50_000])
+    for decode in (m.decode_request, m.decode_answer):
+        with pytest.raises(ProtocolError) as caught:
+            decode(wrong)
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 2 * m.REASON_CHARS_MAX
+
+
+def test_a_refusal_has_a_code_that_is_known_and_a_text_fit_for_a_terminal():
+    refusal = m.Refused("new_code", "no\x1b[31m\nroom\u202e").as_refusal()
+    assert (refusal.code, refusal.text) == ("internal", "no [31m room ")
+    assert m.Refused("full", "").as_refusal().text == "full"
+
+
 GOLDEN: dict[str, m.Request] = {
     "94a3676574c420" + "11" * 32 + "0502": m.Get(b"\x11" * 32, 5, 2),
     "94a3707574c420" + "22" * 32 + "c401ff" + "ce00010000": m.Put(b"\x22" * 32, b"\xff", 65536),

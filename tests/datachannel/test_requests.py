@@ -336,6 +336,24 @@ async def test_an_asker_that_stops_reading_ends_the_request():
         assert not session.closed
 
 
+async def test_a_refusal_of_a_root_that_is_not_its_absence_is_told():
+    async with asking(saying(Refused("busy"))) as (session, _):
+        with pytest.raises(Refusal):
+            await requests.get_root(session)
+
+
+async def test_a_payload_that_is_too_short_is_our_own_error_and_ends_only_the_request():
+    async def nothing_left(offset: int, size: int) -> bytes:
+        return PAYLOAD[offset : min(offset + size, 100_000)]
+
+    holder = Holder()
+    async with asking(holder) as (session, _):
+        with pytest.raises(ValueError, match="the payload ends at 100000"):
+            await requests.put_share(session, NAME, HEADER, len(PAYLOAD), nothing_left)
+        await put(session)
+        assert holder.shares == {NAME: (HEADER, PAYLOAD)}
+
+
 async def test_every_call_is_told_when_the_link_breaks():
     async def never(remote: MemberId, request: Request, stream: Stream) -> None:
         await asyncio.Event().wait()

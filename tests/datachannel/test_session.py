@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datachannel import flow, frames, session
-from datachannel.errors import ProtocolError
+from datachannel.errors import ProtocolError, Unavailable
 from datachannel.events import (
     Closed,
     Event,
@@ -313,11 +313,76 @@ def test_an_asker_that_takes_no_frames_is_cut_off():
         ask(session.CONTROL_FRAMES_MAX + 1)
 
 
+def test_who_asks_a_friend_that_takes_nothing_is_told_so():
+    one, _ = two_sessions()
+    for _ in range(session.CONTROL_FRAMES_MAX // 2 + 1):
+        one.reset(one.open(RootGet()), "cancelled")
+        events_of(one)
+    with pytest.raises(Unavailable):
+        one.open(RootGet())
+    one.frames_to_send(0.0)
+    one.open(RootGet())
+
+
 def test_many_pings_are_answered_once():
     one, _ = two_sessions()
     for number in range(1000):
         one.receive(frames.encode(frames.PING, 0, number.to_bytes(8, "big")), 0.0)
     assert one.frames_to_send(0.0) == [frames.encode(frames.PONG, 0, (999).to_bytes(8, "big"))]
+
+
+# The line's speed
+
+
+def send_at(one: Session, bytes_per_s: int, size: int) -> None:
+    """Send so much on a line of that speed, which is empty at first."""
+    now, stream_id = 0.0, one.open(RootGet())
+    other = Session(initiator=False, now=0.0)
+    while size > 0:
+        if one.can_send(stream_id, one.data_bytes):
+            one.send_data(stream_id, bytes(one.data_bytes))
+            size -= one.data_bytes
+        for frame in one.frames_to_send(now):
+            other.receive(frame, now)
+            now += len(frame) / bytes_per_s
+        for event in events_of(other):
+            if isinstance(event, Received):
+                other.consumed(stream_id, event.size)
+        deliver(other, one, now)
+
+
+@pytest.mark.parametrize(
+    ("bytes_per_s", "expected"),
+    [
+        (1_000, session.DATA_BYTES_SLOW),
+        (100_000, session.DATA_BYTES_SLOW),
+        (200_000, frames.DATA_BYTES_MAX),
+        (50_000_000, frames.DATA_BYTES_MAX),
+    ],
+)
+def test_frames_are_large_only_on_a_line_that_has_proved_fast(bytes_per_s: int, expected: int):
+    one, _ = two_sessions()
+    assert one.data_bytes == session.DATA_BYTES_SLOW
+    send_at(one, bytes_per_s, session.SPEED_BYTES + 100_000)
+    assert one.data_bytes == expected
+
+
+def test_a_small_frame_passes_a_very_slow_line_before_the_link_counts_as_dead():
+    assert session.DATA_BYTES_SLOW / 1_100 < session.SILENT_S_MAX
+
+
+def test_a_line_that_has_become_slow_gets_small_frames_again():
+    one, _ = two_sessions()
+    send_at(one, 50_000_000, session.SPEED_BYTES + 100_000)
+    stream_id = one.open(RootGet())
+    sent = 0
+    while sent < session.SPEED_BYTES:
+        if not one.can_send(stream_id, frames.DATA_BYTES_MAX):
+            one.receive(frames.encode_credit(stream_id, 15 * frames.DATA_BYTES_MAX), 1.0)
+            continue
+        one.send_data(stream_id, bytes(frames.DATA_BYTES_MAX))
+        sent += sum(map(len, one.frames_to_send(1.0 + sent / 10_000)))
+    assert one.data_bytes == session.DATA_BYTES_SLOW
 
 
 # Heartbeats
