@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,11 @@ class LocalGroup:
         if start:
             member.start()
         return member
+
+    def join_all(self, *names: str) -> list[MemberProcess]:
+        """New members, two at a time: most of a join is work for a processor."""
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(self.join, names))
 
     def wait_online(self, member: MemberProcess, friends: int, timeout_s: float = 60.0) -> None:
         """Return when `member` sees so many friends online."""
