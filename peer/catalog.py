@@ -193,11 +193,24 @@ class Catalog:
                     self._insert_pack(new, safe=True, indexed=True)
 
     def drop_pack(self, pack: int) -> None:
-        """Forget a pack whose bytes are lost; cached listings that may rest on it go too."""
+        """Forget a pack whose bytes are lost, and all that rests on it.
+
+        That is: cached listings, and the index packs made after it, of which one may list it. No
+        root record names those, since none is made while a pack is not safe. What they list is
+        indexed anew.
+        """
         with _transaction(self._db, self._lock):
-            self._db.execute("DELETE FROM chunks WHERE pack=?", (pack,))
-            self._db.execute("DELETE FROM placements WHERE pack=?", (pack,))
-            self._db.execute("DELETE FROM packs WHERE pack=?", (pack,))
+            (kind, indexed) = self._row("SELECT kind, indexed FROM packs WHERE pack=?", (pack,))
+            gone = [pack]
+            if indexed:
+                later = self._rows(
+                    "SELECT pack FROM packs WHERE kind=? AND pack>?", (PACK_INDEX, pack)
+                )
+                gone += [number for (number,) in later]
+            for table in ("chunks", "placements", "packs"):
+                self._db.executemany(f"DELETE FROM {table} WHERE pack=?", ((n,) for n in gone))
+            if kind == PACK_INDEX or len(gone) > 1:
+                self._db.execute("UPDATE packs SET indexed=0 WHERE kind<>?", (PACK_INDEX,))
             self._db.execute("DELETE FROM directories")
 
     def known_chunks(self, ids: Sequence[ChunkId]) -> set[ChunkId]:

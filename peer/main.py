@@ -35,7 +35,7 @@ from peer.member import Emit, Engine, Member
 from peer.node import Identity, Node, local_time
 from peer.restore.recover import recover_member
 from peer.service import Event, Problem, Service
-from peer.state import Config, Secrets, StateFolder
+from peer.state import AlreadyRunning, Config, Secrets, StateFolder
 from peer.words import master_of, words_of
 from signaling.messages import MemberId, member_id_of
 
@@ -43,6 +43,8 @@ MASTER_BYTES = 32
 BYTE_WORKERS = max(1, min(4, os.cpu_count() or 1))
 DEFAULT_OFFER_BYTES = 10 * 10**9
 EXPIRE_EVERY_S = 3600.0
+LOCK_WAIT_S = 5.0
+LOCK_RETRY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,14 +219,30 @@ async def open_service(state: StateFolder) -> AsyncIterator[Service]:
             yield assembly.node
 
 
+@contextlib.asynccontextmanager
+async def _locked(state: StateFolder) -> AsyncIterator[None]:
+    """The folder's lock; waits a moment for a command that is just at work. AlreadyRunning."""
+    deadline = asyncio.get_running_loop().time() + LOCK_WAIT_S
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(state.lock())
+                break
+            except AlreadyRunning:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+            await asyncio.sleep(LOCK_RETRY_S)
+        yield
+
+
 async def run_agent(state: StateFolder) -> None:
     """This member in the foreground, until cancelled. Raises AlreadyRunning, NotJoined, Problem."""
-    with state.lock():
-        async with (
-            assemble(state, state.config(), state.secrets()) as assembly,
-            serve_api(assembly.node, state.api_file, random_bytes=random_bytes),
-        ):
-            await asyncio.Event().wait()
+    async with (
+        _locked(state),
+        assemble(state, state.config(), state.secrets()) as assembly,
+        serve_api(assembly.node, state.api_file, random_bytes=random_bytes),
+    ):
+        await asyncio.Event().wait()
 
 
 async def join(

@@ -248,6 +248,7 @@ class Night:
     def _forget_broken(self) -> None:
         for row in self._shipper.broken:
             self._m.catalog.drop_pack(row.pack)
+        for row in self._shipper.damaged:
             (self._m.spool / row.id.hex()).unlink(missing_ok=True)
 
     # --- after ------------------------------------------------------------------------------

@@ -122,6 +122,7 @@ class Shipper:
         self.shipped_bytes = 0
         self.unsafe: list[PackRow] = []
         self.broken: list[PackRow] = []
+        self.damaged: list[PackRow] = []
         self.problems: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -319,9 +320,12 @@ class Shipper:
         self._changed.set()
 
     def _drop(self, shipment: Shipment) -> None:
-        """The spool's copy is no good: forget the pack, so that its chunks are made anew."""
+        """The spool's copy is no good. Unless enough friends have the pack already, it must be
+        forgotten, so that its chunks are made anew."""
         shipment.assigned.clear()
-        self.broken.append(shipment.row)
+        self.damaged.append(shipment.row)
+        if not shipment.safe:
+            self.broken.append(shipment.row)
         if self._active.pop(shipment.row.pack, None) is not None:
             self._changed.set()
 

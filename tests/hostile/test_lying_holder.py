@@ -320,3 +320,30 @@ async def test_a_catalog_that_was_lost_is_filled_from_friends_before_a_night_bui
         assert result["summary"]["packed_bytes"] < 100_000  # nothing was packed a second time
         assert len(group.member.catalog.snapshots()) == 2
         assert (await group.restore(tmp_path / "back"))["ok"]
+
+
+async def test_a_damaged_spool_file_costs_an_unsafe_pack_and_never_a_safe_one(tmp_path, files):
+    async with small_group(tmp_path / "group", 5) as group:
+        away = list(group.holders.values())[4]
+        honest = away.handler
+
+        async def no_puts(remote: MemberId, request, stream):
+            if isinstance(request, Put):
+                raise Refusal("internal", "no")
+            await honest(remote, request, stream)
+
+        away.handler = no_puts
+        # Four of five is safe; what the fifth lacks waits in the spool.
+        assert (await group.backup(files))["ok"]
+        waiting = sorted(group.member.spool.iterdir())
+        assert waiting
+        for path in waiting:
+            path.write_bytes(bytes(path.stat().st_size))
+        packs = {row.id for row in group.member.catalog.packs()}
+        away.handler = honest
+        group._sessions.clear()
+        result = await group.backup()
+        assert result["ok"], result
+        assert packs <= {row.id for row in group.member.catalog.packs()}
+        assert (await group.restore(tmp_path / "back"))["ok"]
+        assert_same(files, tmp_path / "back")

@@ -85,6 +85,27 @@ def test_a_dropped_pack_takes_its_chunks_and_all_cached_listings_with_it(catalog
         catalog.pack(row.pack)
 
 
+def test_what_a_dropped_index_pack_listed_is_indexed_anew(catalog):
+    data = catalog.record_pack(a_pack(1))
+    index = catalog.record_pack(a_pack(2, kind=PACK_INDEX))
+    catalog.mark_indexed([data.pack])
+    catalog.drop_pack(index.pack)
+    assert [row.pack for row in catalog.unindexed_packs()] == [data.pack]
+
+
+def test_an_index_pack_that_may_list_a_dropped_pack_goes_with_it_and_earlier_ones_stay(catalog):
+    old = catalog.record_pack(a_pack(1))
+    published = catalog.record_pack(a_pack(2, kind=PACK_INDEX))
+    bad, good = catalog.record_pack(a_pack(3)), catalog.record_pack(a_pack(4))
+    later = catalog.record_pack(a_pack(5, kind=PACK_INDEX))
+    catalog.mark_indexed([old.pack, bad.pack, good.pack])
+    catalog.drop_pack(bad.pack)
+    assert [row.pack for row in catalog.packs(kind=PACK_INDEX)] == [published.pack]
+    assert good.pack in {row.pack for row in catalog.unindexed_packs()}
+    with pytest.raises(KeyError):
+        catalog.pack(later.pack)
+
+
 def test_listings_of_a_night_that_did_not_end_are_not_believed(catalog):
     catalog.stage_listings([(b"/a", b"old")])
     catalog.adopt_listings()
