@@ -94,7 +94,9 @@ class Connection:
                     async with asyncio.timeout(self._limits.send_timeout_s):
                         await self._socket.send_bytes(data)
                 if self._closing:
-                    await self._socket.close()
+                    # aiohttp bounds the wait for an answer, not the wait for a reader.
+                    async with asyncio.timeout(self._limits.send_timeout_s):
+                        await self._socket.close()
                     return
                 self._wake.clear()
                 await self._wake.wait()

@@ -102,7 +102,12 @@ class Server:
         closing = [
             socket.close(code=WSCloseCode.GOING_AWAY) for socket in list(self._sockets.values())
         ]
-        await asyncio.gather(*closing, return_exceptions=True)
+        try:
+            async with asyncio.timeout(2 * self._limits.close_timeout_s):
+                await asyncio.gather(*closing, return_exceptions=True)
+        except TimeoutError:  # aiohttp waits without end for who does not read
+            for connection in list(self._connections.values()):
+                connection.abort()
 
     async def drop_loiterers(self, runner: web.AppRunner) -> None:
         """Until cancelled: end TCP connections that never become a WebSocket."""

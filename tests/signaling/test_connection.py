@@ -28,7 +28,12 @@ class Client:
         await self.reads.wait()
         self.heard.append(data)
 
+    async def swallow(self, data: bytes) -> None:
+        """As send_bytes, when the operating system still has room for it."""
+        self.heard.append(data)
+
     async def close(self) -> bool:
+        await self.reads.wait()
         self.closed = True
         return True
 
@@ -113,6 +118,18 @@ async def test_who_stops_reading_for_too_long_is_cut():
     connection.queue(b"one")
     await finished(connection)
     assert client.aborted
+
+
+async def test_who_stops_reading_before_the_end_is_cut_too():
+    client = Client()
+    connection = connected(client, limits=replace(LIMITS, send_timeout_s=0.01))
+    connection.queue(b"the last", last=True)
+    client.send_bytes = client.swallow  # type: ignore[method-assign]
+    client.reads.clear()
+    await finished(connection)
+    assert client.heard == [b"the last"]
+    assert client.aborted
+    assert not client.closed
 
 
 async def test_a_broken_connection_ends_the_sending_and_counts_nothing():

@@ -130,6 +130,52 @@ async def test_a_server_ends_soon_whoever_is_connected(tmp_path: Path):
     assert json.loads((tmp_path / "groups.json").read_bytes())["groups"]
 
 
+@pytest.fixture
+def writers(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.BaseProtocol]:
+    """The server's end of each WebSocket. One that pauses writing has a client who reads nothing,
+    and as much in its buffer as fits."""
+    writers: list[asyncio.BaseProtocol] = []
+    prepare = web.WebSocketResponse.prepare
+
+    async def seen(socket: web.WebSocketResponse, request: web.BaseRequest):
+        writers.append(request.protocol)
+        return await prepare(socket, request)
+
+    monkeypatch.setattr(web.WebSocketResponse, "prepare", seen)
+    return writers
+
+
+async def test_who_reads_nothing_does_not_keep_its_connection_after_a_no(
+    tmp_path: Path, writers: list[asyncio.BaseProtocol]
+):
+    limits = Limits(send_timeout_s=0.05)
+    async with (
+        running_server(tmp_path, limits=limits) as url,
+        member(url, ANNA, create=True) as first,
+    ):
+        reading = first.socket._conn.transport  # type: ignore[union-attr]
+        reading.pause_reading()
+        writers[0].pause_writing()
+        async with member(url, ANNA) as second, asyncio.timeout(5):
+            while writers[0].connected:  # type: ignore[attr-defined]  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+            await second.say(Signal(BEN.member_id, b"members stay"))
+            await second.hear()
+        reading.abort()
+
+
+async def test_who_reads_nothing_does_not_hold_up_the_end_of_the_server(
+    tmp_path: Path, writers: list[asyncio.BaseProtocol]
+):
+    async with asyncio.timeout(4):
+        async with running_server(tmp_path, limits=Limits(close_timeout_s=0.05)) as url:
+            anna = member(url, ANNA, create=True)
+            await anna.__aenter__()
+            writers[0].pause_writing()
+        await anna.__aexit__(None, None, None)
+    assert json.loads((tmp_path / "groups.json").read_bytes())["groups"]
+
+
 def address_of(url: str) -> tuple[str, int]:
     host, _, port = url.removeprefix("http://").partition(":")
     return host, int(port)
