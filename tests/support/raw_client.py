@@ -124,10 +124,12 @@ def altered(join: Join, **changes: Any) -> Join:
 
 
 @asynccontextmanager
-async def raw_client(url: str, headers: dict[str, str] | None = None) -> AsyncIterator[RawClient]:
-    """Connected and challenged, not joined."""
+async def raw_client(
+    url: str, headers: dict[str, str] | None = None, *, address: str = "127.0.0.1"
+) -> AsyncIterator[RawClient]:
+    """Connected from this address and challenged, not joined."""
     async with (
-        aiohttp.ClientSession() as session,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=(address, 0))) as session,
         session.ws_connect(url.replace("http", "ws", 1) + "/v1/ws", headers=headers) as socket,
     ):
         async with asyncio.timeout(TIMEOUT_S):
