@@ -133,7 +133,11 @@ class Catalog:
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("PRAGMA cache_size=-32768")
             self._migrate()
+        except CatalogError:
+            self._db.close()
+            raise
         except sqlite3.DatabaseError as error:
+            self._db.close()
             raise CatalogError(f"the catalog {path} is damaged: {error}") from error
 
     def _migrate(self) -> None:
