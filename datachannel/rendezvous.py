@@ -183,7 +183,7 @@ class Rendezvous:
         await self._send(Leave())
         self._has_left = True
         if self._socket is not None:
-            await self._socket.close()
+            await _close(self._socket)
 
     # --- listening --------------------------------------------------------------------------
 
@@ -268,7 +268,7 @@ async def _connected(
         try:
             yield socket, await _join(socket, credentials, card, server_name, create)
         finally:
-            await socket.close()
+            await _close(socket)
 
 
 async def _stay_here(*_: object) -> None:
@@ -332,6 +332,13 @@ async def _receive(socket: aiohttp.ClientWebSocketResponse) -> FromServer:
         return decode_from_server(message.data)
     except MessageError as error:
         raise Unreachable("the server sent something that is no message") from error
+
+
+async def _close(socket: aiohttp.ClientWebSocketResponse) -> None:
+    """End the connection. aiohttp alone waits as long as the server goes on talking."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await socket.close()
 
 
 async def _send(
