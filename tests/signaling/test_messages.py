@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 from hypothesis import example, given
@@ -173,6 +175,156 @@ def test_a_server_may_not_say(message: FromClient | FromServer):
 def test_what_is_not_exactly_a_message_is_none(fields: object):
     with pytest.raises(MessageError):
         decode_from_client(packed(fields))
+
+
+A_JOIN: dict[str, object] = {
+    "type": "join",
+    "version": 1,
+    "name_id": SOMEBODY,
+    "group_key": SOMEBODY,
+    "identity_key": SOMEBODY,
+    "create": False,
+    "card": b"",
+    "group_signature": bytes(64),
+    "identity_signature": bytes(64),
+}
+A_PRESENCE: dict[str, object] = {"member": SOMEBODY, "card": b"", "online": True}
+AN_ICE_SERVER: dict[str, object] = {"urls": ["stun:a"], "username": "", "credential": ""}
+
+
+def joined_with(**fields: object) -> dict[str, object]:
+    return {"type": "joined", "members": [], "ice_servers": [], "created": False} | fields
+
+
+def signal_with(**fields: object) -> dict[str, object]:
+    return {"type": "signal", "member": SOMEBODY, "blob": b""} | fields
+
+
+BOUNDS: list[tuple[str, Callable[[object], dict[str, object]], object, list[object]]] = [
+    *[
+        (f"join.{name}", lambda value, name=name: A_JOIN | {name: value}, right, wrong)
+        for name, right, wrong in [
+            ("name_id", bytes(32), [b"", bytes(31), bytes(33)]),
+            ("group_key", bytes(32), [b"", bytes(31), bytes(33)]),
+            ("identity_key", bytes(32), [b"", bytes(31), bytes(33)]),
+            ("group_signature", bytes(64), [b"", bytes(63), bytes(65)]),
+            ("identity_signature", bytes(64), [b"", bytes(63), bytes(65)]),
+            ("card", bytes(CARD_BYTES_MAX), [bytes(CARD_BYTES_MAX + 1)]),
+            ("version", 2**63 - 1, ["1", 1.5, None]),
+            ("create", True, [1, None, "yes"]),
+        ]
+    ],
+    ("update.card", lambda v: {"type": "card", "card": v}, b"x" * 4096, [b"x" * 4097]),
+    ("signal.blob", lambda v: signal_with(blob=v), b"x" * 16384, [b"x" * 16385]),
+    ("signal.member", lambda v: signal_with(member=v), bytes(32), [bytes(31), bytes(33)]),
+    *[
+        (
+            f"{kind}.member",
+            lambda value, kind=kind: {"type": kind, "member": value},
+            bytes(32),
+            [b"", bytes(31), bytes(33)],
+        )
+        for kind in ("departed", "absent", "removed")
+    ],
+    (
+        "arrived.member",
+        lambda v: {"type": "arrived", "member": v, "card": b""},
+        bytes(32),
+        [bytes(31), bytes(33)],
+    ),
+    (
+        "arrived.card",
+        lambda v: {"type": "arrived", "member": SOMEBODY, "card": v},
+        bytes(CARD_BYTES_MAX),
+        [bytes(CARD_BYTES_MAX + 1)],
+    ),
+    (
+        "challenge.nonce",
+        lambda v: {"type": "challenge", "version": 1, "server_name": "", "nonce": v},
+        bytes(32),
+        [b"", bytes(31), bytes(33)],
+    ),
+    (
+        "challenge.server_name",
+        lambda v: {"type": "challenge", "version": 1, "server_name": v, "nonce": SOMEBODY},
+        "x" * 255,
+        ["x" * 256],
+    ),
+    ("failed.code", lambda v: {"type": "failed", "code": v}, "x" * 400, ["x" * 401]),
+    ("failed.text", lambda v: {"type": "failed", "code": "", "text": v}, "x" * 400, ["x" * 401]),
+    (
+        "failed.retry_after_s",
+        lambda v: {"type": "failed", "code": "", "retry_after_s": v},
+        86_400.0,
+        [-0.1, 86_400.5, float("inf"), float("-inf"), float("nan")],
+    ),
+    (
+        "joined.members",
+        lambda v: joined_with(members=v),
+        [A_PRESENCE] * MEMBERS_MAX,
+        [[A_PRESENCE] * (MEMBERS_MAX + 1), [A_PRESENCE] * 10_000],
+    ),
+    (
+        "presence.member",
+        lambda v: joined_with(members=[A_PRESENCE | {"member": v}]),
+        bytes(32),
+        [bytes(31), bytes(33)],
+    ),
+    (
+        "presence.card",
+        lambda v: joined_with(members=[A_PRESENCE | {"card": v}]),
+        bytes(CARD_BYTES_MAX),
+        [bytes(CARD_BYTES_MAX + 1)],
+    ),
+    (
+        "joined.ice_servers",
+        lambda v: joined_with(ice_servers=v),
+        [AN_ICE_SERVER] * 8,
+        [[AN_ICE_SERVER] * 9],
+    ),
+    (
+        "ice.urls",
+        lambda v: joined_with(ice_servers=[AN_ICE_SERVER | {"urls": v}]),
+        ["x" * 400] * 8,
+        [["x"] * 9, ["x" * 401]],
+    ),
+    *[
+        (
+            f"ice.{name}",
+            lambda v, name=name: joined_with(ice_servers=[AN_ICE_SERVER | {name: v}]),
+            "x" * 400,
+            ["x" * 401],
+        )
+        for name in ("username", "credential")
+    ],
+]
+
+
+@pytest.mark.parametrize(
+    ("build", "right", "wrong"), [b[1:] for b in BOUNDS], ids=[b[0] for b in BOUNDS]
+)
+def test_every_field_has_exactly_its_bound(
+    build: Callable[[object], dict[str, object]], right: object, wrong: list[object]
+):
+    kind = build(right)["type"]
+    decoders = {"join": [decode_from_client], "card": [decode_from_client]}
+    both = {"signal": [decode_from_client, decode_from_server]}
+    for decode in (decoders | both).get(str(kind), [decode_from_server]):
+        decode(packed(build(right)))
+        for value in wrong:
+            with pytest.raises(MessageError):
+                decode(packed(build(value)))
+
+
+def test_no_field_was_forgotten_among_the_bounds():
+    """A field that is added to a message needs a bound, and a place in the table above."""
+    kinds = [Join, Joined, Challenge, Failed, Signal, UpdateCard, Arrived, Departed, Absent]
+    names = {Presence: "presence", IceServer: "ice", UpdateCard: "update"}
+    bounded = {bound[0] for bound in BOUNDS}
+    free = {"challenge.version", "joined.created", "presence.online"}
+    for kind in [*kinds, Removed, Leave, Presence, IceServer]:
+        for field in kind.__struct_fields__:
+            assert f"{names.get(kind, kind.__name__.lower())}.{field}" in bounded | free
 
 
 def test_the_largest_honest_messages_fit():
