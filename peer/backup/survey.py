@@ -14,8 +14,9 @@ from signaling.messages import MemberId
 
 log = logging.getLogger("covey.night")
 
-SURVEY_TIMEOUT_S = 25.0
-"""A friend who does not answer by then gets nothing tonight."""
+SURVEY_TIMEOUT_S = 32.0
+"""A friend who does not answer by then gets nothing tonight; two dials fit in."""
+RETRY_S = 0.5
 
 
 async def survey(member: Member) -> list[Candidate]:
@@ -53,11 +54,23 @@ async def survey(member: Member) -> list[Candidate]:
 
 
 async def _space_at(member: Member, friend: MemberId) -> int | None:
-    """Bytes that this friend would take; None when it cannot be reached."""
+    """Bytes that this friend would take; None when it cannot be reached.
+
+    A dial may fail by bad luck (a busy computer, a lost packet), so it is tried again while there
+    is time: who is left out here gets nothing all night.
+    """
     try:
         async with asyncio.timeout(SURVEY_TIMEOUT_S):
-            session = await member.friends.session(friend)
-            return (await query_space(session)).free_for_you_bytes
-    except (Unavailable, Refusal, RemoteError, TimeoutError) as error:
-        log.info("%s cannot be reached: %s", friend.hex()[:8], error)
+            while True:
+                try:
+                    session = await member.friends.session(friend)
+                    return (await query_space(session)).free_for_you_bytes
+                except Unavailable as error:
+                    log.info("%s cannot be reached: %s", friend.hex()[:8], error)
+                    known = member.friends.members().get(friend)
+                    if known is None or not known.online:
+                        return None
+                    await asyncio.sleep(RETRY_S)
+    except (Refusal, RemoteError, TimeoutError) as error:
+        log.info("%s gives no answer: %s", friend.hex()[:8], error)
         return None

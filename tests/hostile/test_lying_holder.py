@@ -11,10 +11,10 @@ import pytest
 
 from bench.trees import compare_trees
 from chunking.formats import PACK_DATA, SHARE_HEADER_BYTES
-from datachannel.errors import Refusal
+from datachannel.errors import Refusal, Unavailable
 from datachannel.messages import Found, Get, List, Listing, Put, RootPut
 from datachannel.requests import delete_shares, get_root, get_share, list_shares, put_share
-from peer.backup import ship
+from peer.backup import ship, survey
 from peer.backup.ship import PUTS_PER_FRIEND
 from peer.catalog import Catalog
 from peer.restore import fetch
@@ -347,3 +347,22 @@ async def test_a_damaged_spool_file_costs_an_unsafe_pack_and_never_a_safe_one(tm
         assert packs <= {row.id for row in group.member.catalog.packs()}
         assert (await group.restore(tmp_path / "back"))["ok"]
         assert_same(files, tmp_path / "back")
+
+
+async def test_a_friend_whose_first_dial_fails_is_not_left_out_of_the_night(
+    tmp_path, files, monkeypatch
+):
+    monkeypatch.setattr(survey, "RETRY_S", 0.01)
+    async with small_group(tmp_path / "group", 5) as group:
+        dials: list[MemberId] = []
+        real = group.session
+
+        async def unlucky(member: MemberId):
+            dials.append(member)
+            if dials.count(member) == 1:
+                raise Unavailable("no path to the other end was found")
+            return await real(member)
+
+        monkeypatch.setattr(group, "session", unlucky)
+        result = await group.backup(files)
+        assert (result["summary"]["needed"], result["summary"]["total"]) == (2, 5)
