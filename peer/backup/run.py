@@ -10,6 +10,7 @@ chunks, then the listings that rest on them, then the index packs. The root reco
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -133,7 +134,7 @@ class BackupRun:
     def _run(self) -> None:
         start = self._start
         self._catalog.clear_staged()
-        self._totals = self._expected_totals()
+        self._expect_totals()
         for job in self._scan.next_jobs():
             self._add_job(job)
         self._submit_batch()
@@ -171,11 +172,17 @@ class BackupRun:
 
     # --- files ------------------------------------------------------------------------------
 
-    def _expected_totals(self) -> tuple[int, int]:
+    def _expect_totals(self) -> None:
+        """What the progress bar goes by: the last night, or a look ahead beside the work."""
         snapshots = self._catalog.snapshots()
         if snapshots:
-            return snapshots[-1].files, snapshots[-1].bytes
-        return count_files(self._start.marks, self._start.exclude)
+            self._totals = (snapshots[-1].files, snapshots[-1].bytes)
+            return
+
+        def look_ahead() -> None:
+            self._totals = count_files(self._start.marks, self._start.exclude)
+
+        threading.Thread(target=look_ahead, daemon=True).start()
 
     def _add_job(self, job: FileJob) -> None:
         self._batch.append(job)
