@@ -11,7 +11,9 @@ import datetime
 import os
 import platform
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +107,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--write", action="store_true", help="keep it in docs/benchmarks.md")
     chosen = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit("stopped"))  # end all members, also when closed
     today = datetime.datetime.now(tz=datetime.UTC).date()
     lines = [f"Measured on {today} on {machine()}; {versions()}.", ""]
     print(lines[0], flush=True)
