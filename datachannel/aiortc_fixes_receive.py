@@ -36,10 +36,11 @@ from aiortc.rtcsctptransport import (
     tsn_plus_one,
 )
 
+from datachannel.channel_link import MESSAGE_BYTES_MAX
+
 _log = logging.getLogger("covey.datachannel")
 
 STREAM_ID = 0  # the only one
-MESSAGE_BYTES_MAX = 64 * 1024  # a frame; aiortc would let a peer send one without an end
 HELD_BYTES_MAX = 8 * 1024 * 1024  # data that arrived before what precedes it; above it is dropped
 TSNS_AHEAD_MAX = 0xFFFF  # what a SACK can express
 SACK_GAPS_MAX = 200  # a SACK has to fit a packet of 1189 bytes

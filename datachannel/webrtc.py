@@ -7,10 +7,6 @@ connection with a new certificate, and is given its list of STUN and TURN server
 
 The channel is negotiated, number 0, ordered and reliable: nobody opens channels by message.
 
-aiortc has no flow control. So `send` never blocks, `drained` waits for the local queue, and what
-is received and not taken is bounded: who overruns it violates the session's credits and is cut
-off. Every way in which a connection can end makes the link closed, once.
-
 Not here: who may connect and when (mesh.py), proving who it is (handshake.py).
 """
 
@@ -20,8 +16,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 from aiortc import (
@@ -41,50 +36,37 @@ from aiortc.exceptions import InvalidStateError
 from aiortc.rtcicetransport import parse_stun_turn_uri
 
 from datachannel import aiortc_fixes
-from datachannel.aiortc_fixes_receive import MESSAGE_BYTES_MAX, STREAM_ID
-from datachannel.errors import LinkClosed, Unavailable
+from datachannel.aiortc_fixes_receive import STREAM_ID
+from datachannel.channel_link import BUFFERED_BYTES_LOW, MESSAGE_BYTES_MAX, ChannelLink
+from datachannel.errors import Unavailable
 from datachannel.signals import CANDIDATES_MAX, Candidate, CandidateKind, Description
 from signaling.messages import IceServer, MemberId
 
-BUFFERED_BYTES_LOW = 256 * 1024  # enough to keep SCTP busy, little enough to stay responsive
-RECEIVED_BYTES_MAX = 16 * 1024 * 1024  # twice the session's credits for eight streams
-RECEIVED_FRAMES_MAX = 4096
 CLOSE_S_MAX = 3.0  # deleting a relay of a dead TURN server would take a minute
 _SCTP_PORT = 5000
 
 _log = logging.getLogger("covey.datachannel")
 
 
-class WebRtcLink:
-    """A Link over one data channel. Made by an attempt, usable once that is connected."""
+class AiortcLink(ChannelLink):
+    """A Link over aiortc's data channel."""
 
     engine = "aiortc"
 
     def __init__(
-        self, remote: MemberId, channel: RTCDataChannel, close: Callable[[], asyncio.Future[None]]
+        self, remote: MemberId, channel: RTCDataChannel, close: Callable[[], Awaitable[None]]
     ) -> None:
-        self.remote = remote
+        super().__init__(remote, close)
         self._channel = channel
-        self._close = close
-        self._frames: deque[bytes] = deque()
-        self._frames_bytes = 0
-        self._lost = False
-        self._opened = asyncio.Event()  # or lost
-        self._low = asyncio.Event()
-        self._arrived = asyncio.Event()
         channel.bufferedAmountLowThreshold = BUFFERED_BYTES_LOW
-        channel.on("open", self._opened.set)
-        channel.on("message", self._on_message)
-        channel.on("bufferedamountlow", self._low.set)
+        channel.on("open", self.opened_now)
+        channel.on("message", self.arrived)
+        channel.on("bufferedamountlow", self.drained_now)
         channel.on("close", self.lose)
         # Without it, an exception in a handler would end the connection.
         channel.on("error", self._on_error)
         if channel.readyState == "open":
-            self._opened.set()
-
-    @property
-    def closed(self) -> bool:
-        return self._lost
+            self.opened_now()
 
     @property
     def rtt_s(self) -> float | None:
@@ -92,73 +74,15 @@ class WebRtcLink:
         rtt_s: float | None = self._channel.transport._srtt
         return rtt_s
 
-    def send(self, frame: bytes) -> None:
-        """Queue one frame; never blocks. Raises LinkClosed."""
-        if not 0 < len(frame) <= MESSAGE_BYTES_MAX:
-            raise ValueError(f"a frame has 1 to {MESSAGE_BYTES_MAX} bytes, not {len(frame)}")
-        if self._lost:
-            raise LinkClosed("the link is closed")
+    def _send(self, frame: bytes) -> bool:
         try:
             self._channel.send(frame)
         except InvalidStateError:
-            self.lose()
-            raise LinkClosed("the link is closed") from None
+            return False
+        return True
 
-    async def drained(self) -> None:
-        """Return when little is queued here. Raises LinkClosed."""
-        # The event fires on the crossing only. Between the look at the amount and the wait
-        # nothing else runs, so a crossing cannot be missed, and being above the threshold
-        # means that one is to come.
-        while not self._lost and self._channel.bufferedAmount > BUFFERED_BYTES_LOW:
-            self._low.clear()
-            await self._low.wait()
-        if self._lost:
-            raise LinkClosed("the link is closed")
-
-    async def receive(self) -> bytes:
-        """The next frame. What arrived before the link broke is still handed out."""
-        while not self._frames:
-            if self._lost:
-                raise LinkClosed("the link is closed")
-            self._arrived.clear()
-            await self._arrived.wait()
-        frame = self._frames.popleft()
-        self._frames_bytes -= len(frame)
-        return frame
-
-    async def close(self) -> None:
-        """Close for good; the other end notices at once. May be called many times."""
-        self._frames.clear()
-        self._frames_bytes = 0
-        self.lose()
-        await self._close()
-
-    async def opened(self) -> bool:
-        """Wait until the channel is open, or lost; says whether it is open."""
-        await self._opened.wait()
-        return not self._lost
-
-    def lose(self) -> None:
-        """The connection is gone, for whatever reason: everybody who waits is told."""
-        self._lost = True
-        for event in (self._opened, self._low, self._arrived):
-            event.set()
-
-    def _on_message(self, frame: bytes | str) -> None:
-        if self._lost:
-            return
-        if not isinstance(frame, bytes) or len(frame) > MESSAGE_BYTES_MAX:
-            _log.warning("a friend sent what is no frame, its link is closed")
-            self.lose()
-            return
-        self._frames.append(frame)
-        self._frames_bytes += len(frame)
-        if self._frames_bytes > RECEIVED_BYTES_MAX or len(self._frames) > RECEIVED_FRAMES_MAX:
-            _log.warning("a friend sent more than it may, its link is closed")
-            self._frames.clear()
-            self._frames_bytes = 0
-            self.lose()
-        self._arrived.set()
+    def _queued_bytes(self) -> int:
+        return self._channel.bufferedAmount
 
     def _on_error(self, error: Exception) -> None:
         _log.error("a handler of a data channel failed", exc_info=error)
@@ -183,7 +107,7 @@ class AiortcAttempt:
         channel = RTCDataChannel(
             self._sctp, RTCDataChannelParameters(label="covey", negotiated=True, id=STREAM_ID)
         )
-        self._link = WebRtcLink(remote, channel, self.close)
+        self._link = AiortcLink(remote, channel, self.close)
         self._dtls.on("statechange", self._watch)
         self._ice.on("statechange", self._watch)
         self._closing: asyncio.Task[None] | None = None
@@ -201,7 +125,7 @@ class AiortcAttempt:
             candidates=candidates,
         )
 
-    async def connect(self, remote: Description) -> WebRtcLink:
+    async def connect(self, remote: Description) -> AiortcLink:
         """Connect to the other end; raises Unavailable. After `local_description`, once.
 
         It may take a minute to fail: the caller has a timer.

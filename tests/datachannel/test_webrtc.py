@@ -12,10 +12,10 @@ import aioice.ice
 import pytest
 from aiortc.rtcsctptransport import AbortChunk
 
-from datachannel import aiortc_fixes, webrtc
+from datachannel import aiortc_fixes, channel_link
 from datachannel.errors import LinkClosed, Unavailable
 from datachannel.signals import Description
-from datachannel.webrtc import AiortcAttempt, AiortcEngine, WebRtcLink
+from datachannel.webrtc import AiortcAttempt, AiortcEngine, AiortcLink
 from signaling.messages import IceServer, MemberId
 from tests.support.contracts import LinkContract
 
@@ -33,8 +33,8 @@ class Pair:
         engine = AiortcEngine(parts)
         self.annas = engine.attempt(BEN, offerer=True, ice_servers=[])
         self.bens = engine.attempt(ANNA, offerer=False, ice_servers=[])
-        self.anna: WebRtcLink
-        self.ben: WebRtcLink
+        self.anna: AiortcLink
+        self.ben: AiortcLink
 
     async def describe(self) -> tuple[Description, Description]:
         return await self.annas.local_description(), await self.bens.local_description()
@@ -67,14 +67,14 @@ async def connected(parts: aiortc_fixes.Parts | None = None) -> AsyncIterator[Pa
 
 class TestCuredLink(LinkContract):
     @asynccontextmanager
-    async def pair(self) -> AsyncIterator[tuple[WebRtcLink, WebRtcLink]]:
+    async def pair(self) -> AsyncIterator[tuple[AiortcLink, AiortcLink]]:
         async with connected(aiortc_fixes.FIXED_PARTS) as pair:
             yield pair.anna, pair.ben
 
 
 class TestStockLink(LinkContract):
     @asynccontextmanager
-    async def pair(self) -> AsyncIterator[tuple[WebRtcLink, WebRtcLink]]:
+    async def pair(self) -> AsyncIterator[tuple[AiortcLink, AiortcLink]]:
         async with connected(aiortc_fixes.STOCK_PARTS) as pair:
             yield pair.anna, pair.ben
 
@@ -141,7 +141,7 @@ async def test_drained_waits_while_much_is_queued_and_never_misses_the_end():
                 sent += 30_000
             async with asyncio.timeout(10):
                 await asyncio.gather(*(pair.anna.drained() for _ in range(3)))
-            assert pair.anna._channel.bufferedAmount <= webrtc.BUFFERED_BYTES_LOW
+            assert pair.anna._channel.bufferedAmount <= channel_link.BUFFERED_BYTES_LOW
         async with asyncio.timeout(10):
             while taken < sent:  # noqa: ASYNC110 - the network has no event for it
                 await asyncio.sleep(0.01)
@@ -162,8 +162,8 @@ async def test_who_waits_for_drained_is_told_when_the_link_ends():
 
 @pytest.mark.parametrize("size", [1, 60_000], ids=["many frames", "many bytes"])
 async def test_a_peer_that_sends_more_than_is_taken_is_cut_off(size, monkeypatch, caplog):
-    monkeypatch.setattr(webrtc, "RECEIVED_BYTES_MAX", 2_000_000)
-    monkeypatch.setattr(webrtc, "RECEIVED_FRAMES_MAX", 400)
+    monkeypatch.setattr(channel_link, "RECEIVED_BYTES_MAX", 2_000_000)
+    monkeypatch.setattr(channel_link, "RECEIVED_FRAMES_MAX", 400)
     async with connected() as pair:
         with contextlib.suppress(LinkClosed):
             for _ in range(2000):
