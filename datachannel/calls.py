@@ -239,7 +239,7 @@ class Calls:
         try:
             async with asyncio.timeout(self._attempt_timeout_s):
                 trying = self._begin(call, signal.attempt, offerer=False)
-                description = await trying.connection.local_description()
+                description = await trying.connection.local_description(remote)
                 await self._send(call, trying.id, signals.Answer(signal.digest, description))
                 link = await self._connect(call, trying, "answerer", description, remote)
         except BaseException as error:

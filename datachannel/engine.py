@@ -49,7 +49,12 @@ class EngineLink(Link, Protocol):
 class Attempt(Protocol):
     """One try to connect, of one engine."""
 
-    async def local_description(self) -> Description: ...
+    async def local_description(self, offer: Description | None = None) -> Description:
+        """What the other end must know; it takes a few seconds. The answerer has the offer.
+
+        Raises Unavailable.
+        """
+
     async def connect(self, remote: Description) -> EngineLink:
         """Raises Unavailable. The caller has a timer."""
 

@@ -112,7 +112,7 @@ class AiortcAttempt:
         self._ice.on("statechange", self._watch)
         self._closing: asyncio.Task[None] | None = None
 
-    async def local_description(self) -> Description:
+    async def local_description(self, offer: Description | None = None) -> Description:
         """Find our own addresses and say what the other end must know."""
         await self._gatherer.gather()
         parameters = self._gatherer.getLocalParameters()

@@ -28,6 +28,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "fastcdc": ("chunking/chunker.py",),
     "aiortc": ("datachannel/webrtc", "datachannel/aiortc_fixes"),
     "aioice": ("datachannel/webrtc", "datachannel/aiortc_fixes"),
+    "aiolibdatachannel": ("datachannel/libdatachannel",),
     "aiohttp": ("datachannel/rendezvous.py", "signaling/server.py", "peer/api.py"),
     "tinydb": ("signaling/store.py",),
     "click": ("peer/cli/",),

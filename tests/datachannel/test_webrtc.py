@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import aioice.ice
 import pytest
@@ -16,53 +16,21 @@ from datachannel import aiortc_fixes, channel_link
 from datachannel.errors import LinkClosed, Unavailable
 from datachannel.signals import Description
 from datachannel.webrtc import AiortcAttempt, AiortcEngine, AiortcLink
-from signaling.messages import IceServer, MemberId
+from signaling.messages import IceServer
+from tests.support import link_pairs
 from tests.support.contracts import LinkContract
+from tests.support.link_pairs import BEN, Pair
 
-ANNA, BEN = MemberId(b"a" * 32), MemberId(b"b" * 32)
 ENGINES = [
     pytest.param(aiortc_fixes.FIXED_PARTS, id="cured"),
     pytest.param(aiortc_fixes.STOCK_PARTS, id="stock"),
 ]
 
 
-class Pair:
-    """Two attempts on each other, and their links once they are connected."""
-
-    def __init__(self, parts: aiortc_fixes.Parts | None = None) -> None:
-        engine = AiortcEngine(parts)
-        self.annas = engine.attempt(BEN, offerer=True, ice_servers=[])
-        self.bens = engine.attempt(ANNA, offerer=False, ice_servers=[])
-        self.anna: AiortcLink
-        self.ben: AiortcLink
-
-    async def describe(self) -> tuple[Description, Description]:
-        return await self.annas.local_description(), await self.bens.local_description()
-
-    async def connect(self) -> None:
-        offer, answer = await self.describe()
-        async with asyncio.timeout(15):
-            self.anna, self.ben = await asyncio.gather(
-                self.annas.connect(answer), self.bens.connect(offer)
-            )
-
-    async def close(self) -> None:
-        await self.annas.close()
-        await self.bens.close()
-        await asyncio.sleep(0)
-        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        async with asyncio.timeout(5):
-            await asyncio.gather(*left, return_exceptions=True)
-
-
-@asynccontextmanager
-async def connected(parts: aiortc_fixes.Parts | None = None) -> AsyncIterator[Pair]:
-    pair = Pair(parts)
-    try:
-        await pair.connect()
-        yield pair
-    finally:
-        await pair.close()
+def connected(
+    parts: aiortc_fixes.Parts | None = None,
+) -> AbstractAsyncContextManager[Pair]:
+    return link_pairs.connected(AiortcEngine(parts))
 
 
 class TestCuredLink(LinkContract):
@@ -196,7 +164,7 @@ async def test_a_frame_of_text_closes_the_link_and_nothing_else():
 
 @pytest.mark.parametrize("victim", [0, 1])
 async def test_another_certificate_than_the_described_one_is_refused(victim):
-    pair = Pair()
+    pair = Pair(AiortcEngine())
     descriptions = list(await pair.describe())
     told = descriptions[victim]
     descriptions[victim] = Description(
@@ -218,7 +186,7 @@ async def test_another_certificate_than_the_described_one_is_refused(victim):
 
 
 async def test_without_candidates_of_the_other_end_an_attempt_fails_at_once():
-    pair = Pair()
+    pair = Pair(AiortcEngine())
     _, answer = await pair.describe()
     empty = Description(answer.username, answer.password, answer.fingerprint, "active", ())
     async with asyncio.timeout(2):
@@ -228,7 +196,7 @@ async def test_without_candidates_of_the_other_end_an_attempt_fails_at_once():
 
 
 async def test_candidates_may_come_later():
-    pair = Pair()
+    pair = Pair(AiortcEngine())
     offer, answer = await pair.describe()
     early = Description(answer.username, answer.password, answer.fingerprint, "active", (), False)
     connecting = asyncio.gather(pair.annas.connect(early), pair.bens.connect(offer))
@@ -242,7 +210,7 @@ async def test_candidates_may_come_later():
 
 
 async def test_two_ends_of_the_same_part_do_not_connect():
-    pair = Pair()
+    pair = Pair(AiortcEngine())
     offer, _ = await pair.describe()
     with pytest.raises(Unavailable, match="wrong part"):
         await pair.annas.connect(offer)
@@ -251,7 +219,7 @@ async def test_two_ends_of_the_same_part_do_not_connect():
 
 @pytest.mark.parametrize("moment", [0.0, 0.005, 0.02, 0.03])
 async def test_an_attempt_can_be_given_up_at_any_moment(moment):
-    pair = Pair()
+    pair = Pair(AiortcEngine())
     offer, answer = await pair.describe()
     connecting = asyncio.gather(
         pair.annas.connect(answer), pair.bens.connect(offer), return_exceptions=True
@@ -264,7 +232,7 @@ async def test_an_attempt_can_be_given_up_at_any_moment(moment):
 
 
 async def test_an_attempt_that_never_began_leaves_nothing():
-    pair = Pair()
+    pair = Pair(AiortcEngine())
     await pair.annas.close()
     await pair.bens.local_description()
     await pair.close()
@@ -281,14 +249,14 @@ async def test_addresses_that_cannot_be_used_are_left_out(monkeypatch):
     monkeypatch.setattr(
         aioice.ice, "get_host_addresses", lambda **_: ["203.0.113.7", "2001:db8::1"]
     )
-    pair = Pair()
+    pair = Pair(AiortcEngine())
     offer, _ = await pair.describe()
     assert [candidate.address for candidate in offer.candidates] == ["127.0.0.1"]
     await pair.close()
 
 
 async def test_no_server_is_contacted_but_those_given():
-    pair = Pair()
+    pair = Pair(AiortcEngine())
     connection = pair.annas._gatherer._connection
     assert connection.stun_server is None
     assert connection.turn_server is None

@@ -90,7 +90,7 @@ class MemoryAttempt:
     def closed(self) -> bool:
         return self.link.closed
 
-    async def local_description(self) -> Description:
+    async def local_description(self, offer: Description | None = None) -> Description:
         await asyncio.sleep(self._engine.gather_s)
         setup = "actpass" if self.offerer else "active"
         return Description(
