@@ -14,7 +14,7 @@ who want each other at the same moment still make one connection, and nobody nee
 What stands in a signal is acted upon only when it opens (signals.py) and its sender is a member
 whose card verified. Of several offers of a member the newest counts.
 
-Not here: what becomes of a link (mesh.py), which engine connects (webrtc.py).
+Not here: what becomes of a link (mesh.py), which engine connects (engines.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the mesh needs of others: an engine that connects, and a way to send signals.
 
-These are interfaces only. `webrtc.AiortcEngine` is an engine and `rendezvous.Rendezvous` is a
+These are interfaces only. `engines.BestEngine` is an engine and `rendezvous.Rendezvous` is a
 signal port; tests have others.
 """
 

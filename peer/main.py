@@ -19,10 +19,10 @@ from typing import Any
 from chunking.keys import MemberKeys, derive_group
 from datachannel.credentials import Credentials, MemberCard
 from datachannel.engine import LinkInfo
+from datachannel.engines import BestEngine
 from datachannel.link import PeerSession
 from datachannel.mesh import Mesh
 from datachannel.rendezvous import Friend, JoinRefused, Rendezvous, join_once
-from datachannel.webrtc import AiortcEngine
 from peer import __version__
 from peer.api import serve_api
 from peer.blocking import run_blocking
@@ -171,7 +171,7 @@ async def assemble(state: StateFolder, config: Config, secrets: Secrets) -> Asyn
         handler=HoldingHandler(store, run_blocking=run_blocking),
         random_bytes=random_bytes,
         wall_clock=wall_s,
-        engine=AiortcEngine(),
+        engine=BestEngine(),
     )
     friends = GroupFriends(rendezvous, mesh)
     catalog = await run_blocking(Catalog, state.catalog)

@@ -13,6 +13,7 @@ import pytest
 
 from datachannel import channel_link, libdatachannel
 from datachannel.engine import Engine
+from datachannel.engines import BestEngine
 from datachannel.errors import LinkClosed, Unavailable
 from datachannel.libdatachannel import LibdatachannelEngine
 from datachannel.link import Link
@@ -275,3 +276,13 @@ async def test_no_server_is_contacted_but_those_it_understands():
         "stun:stun.example:3479",
         "turn:17%3Aann%40home:a%2Fb%2Bc%3D@turn.example",
     ]
+
+
+async def test_it_passes_its_trial_here_and_makes_the_links():
+    """Guards what we use of the package: an upgrade that changes it fails here."""
+    best = BestEngine()
+    assert isinstance(await best.fast(), LibdatachannelEngine)
+    async with connected(best) as pair:
+        assert (pair.anna.engine, pair.ben.engine) == ("libdatachannel", "libdatachannel")
+        pair.anna.send(b"hello")
+        assert await pair.ben.receive() == b"hello"
