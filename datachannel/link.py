@@ -1,8 +1,9 @@
 """What a link is, and the session that runs on it.
 
 A `Link` carries frames to one authenticated member, in order, until it breaks; webrtc.py and
-libdatachannel.py have real ones. `PeerSession` is the only pump: it moves frames between a link and a `Session`, gives the
-streams to those who wait for them, and runs the handler for each request of the other side.
+libdatachannel.py have real ones. `PeerSession` is the only pump: it moves frames between a link and
+a `Session`, gives the streams to those who wait for them, and runs the handler for each request of
+the other side.
 
 All of its tasks are children of `run`, and end before `run` returns.
 """
