@@ -7,6 +7,7 @@
 #   make test-pythons    the fast tests on each Python from 3.11 to 3.13 that is here
 #   make system          what the tests need from the operating system
 #   make bench           the measurements of docs/benchmarks.md
+#   make bench-link      one link: engines x round trips x losses, beside TCP with TLS (as root)
 #   make clean           away with everything that these made
 
 SHELL := /bin/bash
@@ -19,7 +20,7 @@ STAMP := $(VENV)/.installed
 PYTHONS := 3.11 3.12 3.13
 FAST := not slow and not system
 
-.PHONY: demo test check test-pythons system bench clean
+.PHONY: demo test check test-pythons system bench bench-link clean
 
 demo: $(STAMP)
 	$(BIN)/python -m bench.demo $(if $(FOLDER),--folder "$(FOLDER)")
@@ -56,6 +57,9 @@ system:
 bench: $(STAMP)
 	.ci/system bench
 	$(BIN)/python -m bench
+
+bench-link: $(STAMP)
+	$(BIN)/python -m bench.link $(if $(JSON),--json)
 
 clean:
 	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \

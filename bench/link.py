@@ -1,177 +1,187 @@
-"""One link over loopback between two processes: ours, and a bare aiortc data channel.
+"""`make bench-link`: MB/s and CPU of one link, beside what it is built of and beside TCP with TLS.
 
-Both send frames of 60 KiB for a few seconds after a warm-up, uvloop in each process. The bare
-channel is what aiortc's documentation shows: a peer connection, a channel, and a look at
-`bufferedAmount`; nothing checks that it is not more than the other side can take.
+Each engine is measured between two processes, at several round trips and losses, the engines in
+turn, medians of several runs. Without delay and loss they meet on this computer's own addresses;
+else on a wire of ours between two network namespaces (wire.py), which takes CPU of its own: the
+rows with a wire are for comparing engines, not for knowing what a line of that kind would give.
+Without root there is no wire, and only the first row is measured.
 """
 
 from __future__ import annotations
 
-import asyncio
-import multiprocessing
+import argparse
+import contextlib
+import json
 import statistics
-import time
-from collections.abc import Awaitable, Callable
-from multiprocessing.connection import Connection
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-import uvloop
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from bench import wire
+from bench.link_ends import KINDS, WARM_UP_S
 
-from datachannel.link import PeerSession, Stream
-from datachannel.messages import Continue, Put, Request, Stored
-from datachannel.requests import put_share, receive_body
-from datachannel.webrtc import AiortcEngine
-from signaling.messages import MemberId
-
-FRAME = bytes(60 * 1024)
-SHARE_BYTES = 64 << 20
-SECONDS = 5.0
-ALICE, BOB = MemberId(b"A" * 32), MemberId(b"B" * 32)
-
-
-async def _exchange(pipe: Connection, mine: object) -> object:
-    pipe.send(mine)
-    return await asyncio.to_thread(pipe.recv)
+SECONDS = 1.5  # after a second of warm-up; all of it is to take less than ten minutes
+START_S_MAX = 20.0
+STOCK = "stock aiortc"
+LOOPBACK_ONLY = ("stock aiortc, uvloop",)  # where the loop is what counts
+END = (sys.executable, "-m", "bench.link_ends")
+RTTS_MS = (0, 20, 50, 100)
+LOSSES_PERCENT = (0.0, 0.1, 1.0)
 
 
-async def _ours_send(pipe: Connection) -> float:
-    attempt = AiortcEngine().attempt(BOB, offerer=True, ice_servers=())
-    theirs = await _exchange(pipe, await attempt.local_description())
-    link = await attempt.connect(theirs)  # type: ignore[arg-type]  # from our own pipe
+class Row(NamedTuple):
+    """One engine on one line: medians."""
 
-    async def refuse(remote: MemberId, request: Request, stream: Stream) -> None:
-        await stream.reset("bad_request")
-
-    session = PeerSession(link, refuse, initiator=True)
-    running = asyncio.create_task(session.run())
-    sent = 0
-
-    async def read(offset: int, size: int) -> bytes:
-        return FRAME[:size]
-
-    def moved(size: int) -> None:
-        nonlocal sent
-        sent += size
-
-    async def keep_sending() -> None:
-        while True:
-            await put_share(session, b"n" * 32, b"", SHARE_BYTES, read, progress=moved)
-
-    senders = [asyncio.create_task(keep_sending()) for _ in range(2)]
-    rate = await _rate(lambda: sent)
-    for task in (*senders, running):
-        task.cancel()
-    await asyncio.gather(*senders, running, return_exceptions=True)
-    await attempt.close()
-    return rate
+    engine: str
+    rtt_ms: int
+    loss: float
+    mb_per_s: float
+    cpu_s_per_gb: float
+    longest_gap_s: float
 
 
-async def _ours_receive(pipe: Connection) -> None:
-    attempt = AiortcEngine().attempt(ALICE, offerer=False, ice_servers=())
-    theirs = await asyncio.to_thread(pipe.recv)
-    pipe.send(await attempt.local_description())
-    link = await attempt.connect(theirs)
-
-    async def take(remote: MemberId, request: Request, stream: Stream) -> None:
-        assert isinstance(request, Put)
-        await stream.send(Continue(0))
-        async for _ in receive_body(stream, request.length):
-            pass
-        await stream.send(Stored())
-        await stream.finish()
-
-    await PeerSession(link, take, initiator=False).run()
-    await attempt.close()
-
-
-async def _bare_send(pipe: Connection) -> float:
-    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    channel = connection.createDataChannel("bench")
-    opened = asyncio.Event()
-    channel.on("open", opened.set)
-    await connection.setLocalDescription(await connection.createOffer())
-    local = connection.localDescription
-    answer = await _exchange(pipe, (local.sdp, local.type))
-    await connection.setRemoteDescription(RTCSessionDescription(*answer))  # type: ignore[misc]
-    await opened.wait()
-    sent = 0
-
-    async def keep_sending() -> None:
-        nonlocal sent
-        while True:
-            while channel.bufferedAmount > 1 << 20:  # noqa: ASYNC110 - as its users do it
-                await asyncio.sleep(0.001)
-            channel.send(FRAME)
-            sent += len(FRAME)
-
-    sender = asyncio.create_task(keep_sending())
-    rate = await _rate(lambda: sent - channel.bufferedAmount)
-    sender.cancel()
-    await connection.close()
-    return rate
-
-
-async def _bare_receive(pipe: Connection) -> None:
-    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    closed = asyncio.Event()
-    connection.on(
-        "connectionstatechange",
-        lambda: closed.set() if connection.connectionState in ("closed", "failed") else None,
-    )
-    offer = await asyncio.to_thread(pipe.recv)
-    await connection.setRemoteDescription(RTCSessionDescription(*offer))
-    await connection.setLocalDescription(await connection.createAnswer())
-    local = connection.localDescription
-    pipe.send((local.sdp, local.type))
-    await closed.wait()
-    await connection.close()
-
-
-async def _rate(sent: Callable[[], int]) -> float:
-    """MB/s after a second of warm-up."""
-    await asyncio.sleep(1.0)
-    before, begun = sent(), time.perf_counter()
-    await asyncio.sleep(SECONDS)
-    return (sent() - before) / (time.perf_counter() - begun) / 1e6
-
-
-def _run_sender(
-    work: Callable[[Connection], Awaitable[float]], pipe: Connection, result: Connection
-) -> None:
-    result.send(uvloop.run(work(pipe)))  # type: ignore[arg-type]  # a coroutine
-
-
-def _run_receiver(work: Callable[[Connection], Awaitable[None]], pipe: Connection) -> None:
-    uvloop.run(work(pipe))  # type: ignore[arg-type]  # a coroutine
-
-
-def _once(
-    send: Callable[[Connection], Awaitable[float]],
-    receive: Callable[[Connection], Awaitable[None]],
-) -> float:
-    spawn = multiprocessing.get_context("spawn")
-    near, far = spawn.Pipe()
-    result, result_end = spawn.Pipe()
-    sender = spawn.Process(target=_run_sender, args=(send, near, result_end))
-    receiver = spawn.Process(target=_run_receiver, args=(receive, far))
-    sender.start()
-    receiver.start()
-    try:
-        if not result.poll(SECONDS + 60):
-            raise RuntimeError("the link stands still")
-        return float(result.recv())
-    finally:
-        for process in (sender, receiver):
-            process.join(10)
-            if process.is_alive():
-                process.kill()
-                process.join()
-
-
-def measure(runs: int) -> dict[str, float]:
-    """Median MB/s of our session over WebRTC, and of a bare aiortc channel."""
-    rates: dict[str, list[float]] = {"covey link": [], "bare aiortc channel": []}
+def measure(
+    engine: str, rtt_ms: int, loss: float, *, runs: int, seconds: float = SECONDS
+) -> Row | None:
+    """The medians of so many runs; None when no run came to an end."""
+    found: list[tuple[float, float, float]] = []
     for _ in range(runs):
-        rates["covey link"].append(_once(_ours_send, _ours_receive))
-        rates["bare aiortc channel"].append(_once(_bare_send, _bare_receive))
-    return {name: statistics.median(found) for name, found in rates.items()}
+        with contextlib.suppress(TimeoutError):
+            found.append(once(engine, seconds, on_wire=bool(rtt_ms or loss)))
+    if not found:
+        return None
+    rate, cpu, _ = (statistics.median(one) for one in zip(*found, strict=True))
+    return Row(engine, rtt_ms, loss, rate, cpu, max(one[2] for one in found))
+
+
+def once(engine: str, seconds: float, *, on_wire: bool) -> tuple[float, float, float]:
+    """MB/s, CPU seconds per GB of both ends, and the longest silence. Raises TimeoutError."""
+    sides = (
+        ("send", wire.NEAR, wire.NEAR_ADDRESS if on_wire else "127.0.0.1"),
+        ("receive", wire.FAR, wire.FAR_ADDRESS if on_wire else "127.0.0.1"),
+    )
+    with contextlib.ExitStack() as stack:
+        ends = []
+        for part, namespace, address in sides:
+            inside = ["ip", "netns", "exec", namespace] if on_wire else []
+            end = subprocess.Popen(
+                [*inside, *END, engine, part, address, str(seconds)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            ends.append(end)
+            stack.callback(_end, end)
+            timer = threading.Timer(START_S_MAX + WARM_UP_S + seconds, end.kill)
+            timer.start()
+            stack.callback(timer.cancel)
+        for speaker, listener in (ends, ends[::-1]) if engine != "TCP with TLS" else (ends[::-1],):
+            assert speaker.stdout is not None
+            assert listener.stdin is not None
+            listener.stdin.write(speaker.stdout.readline())
+            listener.stdin.flush()
+        sent, received = (_result(end) for end in ends)
+    rate = received["mb_per_s"]
+    if not rate:
+        raise TimeoutError
+    return rate, (sent["cpu_share"] + received["cpu_share"]) / rate * 1e3, received["longest_gap_s"]
+
+
+def _result(end: subprocess.Popen[str]) -> dict[str, float]:
+    """What an end has measured. Raises TimeoutError when it was killed before."""
+    assert end.stderr is not None
+    said = ""
+    while line := end.stderr.readline():
+        if line.startswith("{"):
+            found: dict[str, float] = json.loads(line)
+            return found
+        said += line
+    raise TimeoutError(said)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+
+
+def table(rows: list[Row]) -> list[str]:
+    """Markdown: a line for each engine on each kind of line, with its ratio to stock aiortc."""
+    lines = ["| RTT | loss | | MB/s | : stock | CPU s/GB |", "|---|---|---|---|---|---|"]
+    stock = {(row.rtt_ms, row.loss): row.mb_per_s for row in rows if row.engine == STOCK}
+    for row in rows:
+        before = stock.get((row.rtt_ms, row.loss))
+        ratio = f"{row.mb_per_s / before:.2f}" if before else ""
+        lines.append(
+            f"| {row.rtt_ms} ms | {row.loss:g} % | {row.engine} | {row.mb_per_s:.1f} | {ratio} | "
+            f"{row.cpu_s_per_gb:.1f} |"
+        )
+    return lines
+
+
+def measure_all(
+    engines: list[str],
+    rtts_ms: list[int],
+    losses: list[float],
+    *,
+    runs: int,
+    seconds: float,
+    say: Callable[[Row], None],
+) -> Iterator[Row]:
+    """Every engine on every line, as they come."""
+    for rtt_ms in rtts_ms:
+        for loss in losses:
+            needs_wire = bool(rtt_ms or loss)
+            if needs_wire and not wire.is_possible():
+                continue
+            with wire.laid(rtt_ms, loss) if needs_wire else contextlib.nullcontext():
+                for engine in engines:
+                    if needs_wire and engine in LOOPBACK_ONLY:
+                        continue
+                    row = measure(engine, rtt_ms, loss, runs=runs, seconds=seconds)
+                    if row is not None:
+                        say(row)
+                        yield row
+
+
+def main() -> None:
+    """Measure, and print a table or lines of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="lines of JSON as they are measured")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--engine", action="append", choices=list(KINDS), help="only this one")
+    parser.add_argument("--rtt", action="append", type=int, help="only this round trip, in ms")
+    parser.add_argument("--loss", action="append", type=float, help="only this loss, in percent")
+    chosen = parser.parse_args()
+
+    def say(row: Row) -> None:
+        if chosen.json:
+            print(json.dumps(row._asdict()), flush=True)
+        else:
+            print(f"{row.rtt_ms} ms, {row.loss:g} %, {row.engine}", file=sys.stderr, flush=True)
+
+    rows = list(
+        measure_all(
+            chosen.engine or list(KINDS),
+            chosen.rtt or list(RTTS_MS),
+            chosen.loss if chosen.loss is not None else list(LOSSES_PERCENT),
+            runs=chosen.runs,
+            seconds=chosen.seconds,
+            say=say,
+        )
+    )
+    if not chosen.json:
+        print("\n".join(table(rows)))
+    if not wire.is_possible():
+        print("Without root there is no wire: only loopback was measured.", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
