@@ -21,6 +21,7 @@ from pathlib import Path
 import psutil
 
 from bench import link, pipeline, whole
+from bench.link_ends import KINDS
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 MARK = "<!-- measured: what is below this line is written by `make bench` -->\n"
@@ -74,7 +75,7 @@ def pipeline_table(work: Path, runs: int) -> list[str]:
 
 def link_table(runs: int) -> list[str]:
     """One link beside bare channels, without delay or loss; `make bench-link` has the others."""
-    found = (link.measure(engine, 0, 0.0, runs=runs) for engine in link.KINDS)
+    found = (link.measure(engine, 0, 0.0, runs=runs) for engine in KINDS)
     return [
         f"### One link between two processes on this machine, medians of {runs}",
         "",
