@@ -66,6 +66,8 @@ class ServerConfig:
     host: str = "127.0.0.1"
     port: int = 0
     names: tuple[str, ...] = ()
+    store: str | None = None
+    """The URL of a Redis that several instances share; without it, a file in `data`."""
     proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     ice_servers: tuple[IceServer, ...] = ()
     limits: Limits = Limits()

@@ -47,7 +47,7 @@ class Connection:
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
-        self._closing = False
+        self._closing = self._held = False
 
     @property
     def is_closing(self) -> bool:
@@ -72,6 +72,15 @@ class Connection:
             self.close()
         self._wake.set()
 
+    def hold(self) -> None:
+        """Send nothing until `release`."""
+        self._held = True
+
+    def release(self) -> None:
+        """Send what was held."""
+        self._held = False
+        self._wake.set()
+
     def close(self) -> None:
         """Close it when what waits is sent."""
         self._closing = True
@@ -79,6 +88,7 @@ class Connection:
 
     def abort(self) -> None:
         """Cut it; what waits is lost."""
+        self._held = False
         self._waiting.clear()
         self._count(-self._waiting_bytes)
         self.close()
@@ -88,12 +98,12 @@ class Connection:
         """Send until closed, from either side, or cut."""
         try:
             while True:
-                while self._waiting:
+                while self._waiting and not self._held:
                     data = self._waiting.popleft()
                     self._count(-len(data))
                     async with asyncio.timeout(self._limits.send_timeout_s):
                         await self._socket.send_bytes(data)
-                if self._closing:
+                if self._closing and not self._held:
                     # aiohttp bounds the wait for an answer, not the wait for a reader.
                     async with asyncio.timeout(self._limits.send_timeout_s):
                         await self._socket.close()

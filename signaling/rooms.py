@@ -1,8 +1,13 @@
 """Who is in which group, who is there now, and who is told what. Pure: no sockets, no clock.
 
 Every call returns what is to be sent, as (connection, message) in order; after a Failed the
-connection is to be closed. A connection is a number that the caller chose. Groups that changed are
-collected in `dirty`, for the caller to remember; one without members is to be forgotten.
+connection is to be closed. A connection is a number that the caller chose. What is to be remembered
+and what other instances of this server must know is collected in `notices`, for the caller to take.
+
+A room is a group with members here. It is opened with what the store found, just before the first
+of them joins, and closes after the last. Members who are connected to another instance are
+`elsewhere`. Two connections of one member at two instances are put in order by the store: of what
+is heard, the later counts, and a member here counts as `settled` when the store has confirmed it.
 
 A Join goes through these gates, in this order:
 
@@ -43,30 +48,40 @@ from signaling.messages import (
     join_transcript,
     member_id_of,
 )
+from signaling.notices import (
+    Conflict,
+    Entered,
+    EnteredElsewhere,
+    Exited,
+    ExitedElsewhere,
+    Found,
+    Group,
+    Heard,
+    How,
+    Left,
+    LeftElsewhere,
+    Notice,
+    Passed,
+    PassedHere,
+    Picture,
+    Settled,
+    Undelivered,
+)
 
 Outgoing = list[tuple[int, FromServer]]
 Verify = Callable[[bytes, bytes, bytes], bool]
 """(public key, message, signature) -> whether it is good. Ed25519, handed in."""
 
 RETRY_S_MAX = 3600.0
-MEMBER_OVERHEAD_BYTES = 64
-"""What remembering a member costs beside its card: its id and its place."""
-
-
-@dataclass(slots=True)
-class Group:
-    """A group as it is remembered; `members` maps a member to its sealed card."""
-
-    name_id: bytes
-    group_key: bytes
-    members: dict[MemberId, bytes] = field(default_factory=dict)
+CONFLICT_RETRY_S = 1.0
 
 
 @dataclass(slots=True)
 class Room:
-    """A group and its members who are connected, by connection."""
+    """A group and its members who are connected: here by connection, elsewhere by instance."""
 
     group: Group
+    elsewhere: dict[MemberId, str]
     online: dict[MemberId, int] = field(default_factory=dict)
 
 
@@ -78,29 +93,24 @@ class Place:
     member: MemberId
     messages: Bucket
     cards: Bucket
+    settled: bool = False
 
 
 class Rooms:
-    """All groups of one server."""
+    """All groups with members who are connected to this instance."""
 
     def __init__(
         self,
-        groups: dict[bytes, Group],
         verify: Verify,
         *,
         limits: Limits,
         ice_servers: tuple[IceServer, ...] = (),
     ) -> None:
-        self._rooms = {name_id: Room(group) for name_id, group in groups.items()}
+        self._rooms: dict[bytes, Room] = {}
         self._verify, self._limits, self._ice_servers = verify, limits, ice_servers
         self._admission = Admission(limits)
         self._places: dict[int, Place] = {}
-        self._cards_bytes = sum(
-            len(card) + MEMBER_OVERHEAD_BYTES
-            for group in groups.values()
-            for card in group.members.values()
-        )
-        self.dirty: dict[bytes, Group] = {}
+        self.notices: list[Notice] = []
 
     def connect(self, address: str, *, now: float) -> float:
         """Somebody connects. The seconds to wait when that is too often, else 0.0."""
@@ -111,20 +121,30 @@ class Rooms:
         return connection in self._places
 
     def counts(self) -> tuple[int, int]:
-        """(groups, members who are connected)."""
+        """(groups with members here, members who are connected here)."""
         return len(self._rooms), len(self._places)
+
+    def is_open(self, name_id: bytes) -> bool:
+        """Whether this group has members here, so that a Join needs nothing from the store."""
+        return name_id in self._rooms
 
     def join(
         self,
         connection: int,
         join: Join,
+        found: Found,
         *,
+        takes_groups: bool = True,
+        takes_members: bool = True,
         server_names: tuple[str, ...],
         nonce: bytes,
         address: str,
         now: float,
     ) -> Outgoing:
-        """A client's first message. `nonce` is the one of this connection's Challenge."""
+        """A client's first message. `nonce` is the one of this connection's Challenge.
+
+        `found` is what the store knows of the group; an open room knows better.
+        """
         if join.version != VERSION:
             return [(connection, Failed("bad_message", "this server speaks another version"))]
         if not any(self._is_signed(join, name, nonce) for name in server_names):
@@ -132,15 +152,20 @@ class Rooms:
             return [(connection, Failed("bad_signature", "a signature is wrong"))]
         member = member_id_of(join.identity_key)
         room = self._rooms.get(join.name_id)
+        if room is None and found.group is not None:
+            room = Room(found.group, dict(found.elsewhere))
         refusal = self._refusal(room, join, member, address, now)
+        if refusal is None and room is None and not takes_groups:
+            refusal = Failed("server_full", "this server takes no more groups", RETRY_S_MAX)
+        if refusal is None and not takes_members and not _is_member(room, member):
+            refusal = Failed("server_full", "this server takes no more members", RETRY_S_MAX)
         if refusal is not None:
             return [(connection, refusal)]
         created = room is None
-        if room is None or member not in room.group.members:
+        if not _is_member(room, member):
             self._admission.count_new_member(address, created=created, now=now)
         if room is None:
-            room = Room(Group(join.name_id, join.group_key))
-            self._rooms[join.name_id] = room
+            room = Room(Group(join.name_id, join.group_key), {})
         return self._enter(connection, room, member, join.card, created=created, now=now)
 
     def handle(self, connection: int, message: FromClient, *, now: float) -> Outgoing:
@@ -154,12 +179,9 @@ class Rooms:
             return [(connection, Failed("rate_limited", "too many messages", 5.0))]
         match message:
             case Signal(to, blob):
-                target = room.online.get(MemberId(to))
-                if target is None or to == member:
-                    return [(connection, Absent(to))]
-                return [(target, Signal(member, blob))]
+                return self._pass_on(connection, room, member, MemberId(to), blob)
             case UpdateCard(card):
-                self._remember(room, member, card)
+                self._tell_of(room, member, card, "card")
                 return self._others(room, member, Arrived(member, card))
             case Leave():
                 return self._leave(connection, room, member)
@@ -172,7 +194,22 @@ class Rooms:
         if place is None:
             return []
         self._forget(connection)
+        self.notices.append(Exited(place.room.group.name_id, place.member))
         return self._others(place.room, place.member, Departed(place.member))
+
+    def take_notices(self) -> list[Notice]:
+        """What the store is to be told, in order; once."""
+        notices, self.notices = self.notices, []
+        return notices
+
+    def everything(self) -> list[tuple[Group, list[Notice]]]:
+        """All groups with members here, and who is; none of it is settled any more."""
+        for place in self._places.values():
+            place.settled = False
+        return [
+            (room.group, [_entered(room, member, "again", is_news=True) for member in room.online])
+            for room in self._rooms.values()
+        ]
 
     def _is_signed(self, join: Join, server_name: str, nonce: bytes) -> bool:
         transcript = join_transcript(
@@ -189,9 +226,14 @@ class Rooms:
         )
 
     def _refusal(
-        self, room: Room | None, join: Join, member: MemberId, address: str, now: float
+        self,
+        room: Room | None,
+        join: Join,
+        member: MemberId,
+        address: str,
+        now: float,
     ) -> Failed | None:
-        is_member = room is not None and member in room.group.members
+        is_member = _is_member(room, member)
         if not is_member:
             wait = self._admission.join(
                 address, join.name_id, is_known=room is not None, create=join.create, now=now
@@ -202,8 +244,6 @@ class Rooms:
             if not join.create:
                 self._admission.count_unknown_group(address, now=now)
                 return Failed("unknown_group", "nobody has used this group's name yet")
-            if len(self._rooms) >= self._limits.groups_max:
-                return Failed("server_full", "this server takes no more groups", RETRY_S_MAX)
         elif not hmac.compare_digest(room.group.group_key, join.group_key):
             self._admission.count_wrong_password(address, join.name_id, now=now)
             return Failed("wrong_password", "the password is not the one of this group")
@@ -211,11 +251,6 @@ class Rooms:
             return None
         if room is not None and len(room.group.members) >= MEMBERS_MAX:
             return Failed("group_full", f"a group has at most {MEMBERS_MAX} members")
-        if (
-            self._cards_bytes + len(join.card) + MEMBER_OVERHEAD_BYTES
-            > self._limits.cards_bytes_max
-        ):
-            return Failed("server_full", "this server takes no more members", RETRY_S_MAX)
         return None
 
     def _enter(
@@ -232,8 +267,10 @@ class Rooms:
         before = room.online.get(member)
         if before is not None:
             self._forget(before)
-            out.append((before, Failed("replaced", "another computer has joined as this member")))
-        self._remember(room, member, card)
+            out.append((before, _REPLACED))
+        self._rooms[room.group.name_id] = room
+        self._tell_of(room, member, card, "joins")
+        room.elsewhere.pop(member, None)
         room.online[member] = connection
         self._places[connection] = Place(
             room,
@@ -242,7 +279,7 @@ class Rooms:
             Bucket(self._limits.cards_per_connection, now=now),
         )
         others = tuple(
-            Presence(other, other_card, other in room.online)
+            Presence(other, other_card, other in room.online or other in room.elsewhere)
             for other, other_card in sorted(room.group.members.items())
             if other != member
         )
@@ -250,21 +287,27 @@ class Rooms:
         return out + self._others(room, member, Arrived(member, card))
 
     def _leave(self, connection: int, room: Room, member: MemberId) -> Outgoing:
-        self._cards_bytes -= len(room.group.members.pop(member)) + MEMBER_OVERHEAD_BYTES
+        del room.group.members[member]
         self._forget(connection)
-        self.dirty[room.group.name_id] = room.group
-        if not room.group.members:
-            del self._rooms[room.group.name_id]
+        self.notices.append(Left(room.group.name_id, member))
         return self._others(room, member, Removed(member))
 
-    def _remember(self, room: Room, member: MemberId, card: bytes) -> None:
-        members = room.group.members
-        before = members.get(member)
-        if before != card:
-            self._cards_bytes += len(card)
-            self._cards_bytes += MEMBER_OVERHEAD_BYTES if before is None else -len(before)
-            members[member] = card
-            self.dirty[room.group.name_id] = room.group
+    def _pass_on(
+        self, connection: int, room: Room, member: MemberId, to: MemberId, blob: bytes
+    ) -> Outgoing:
+        target, instance = room.online.get(to), room.elsewhere.get(to)
+        if target is not None and to != member:
+            return [(target, Signal(member, blob))]
+        if instance is not None:
+            self.notices.append(Passed(room.group.name_id, member, to, instance, blob))
+            return []
+        return [(connection, Absent(to))]
+
+    def _tell_of(self, room: Room, member: MemberId, card: bytes, how: How) -> None:
+        is_news = room.group.members.get(member) != card
+        room.group.members[member] = card
+        if is_news or how == "joins":
+            self.notices.append(_entered(room, member, how, is_news=is_news))
 
     def _others(self, room: Room, member: MemberId, message: FromServer) -> Outgoing:
         return [
@@ -277,3 +320,108 @@ class Rooms:
         place = self._places.pop(connection, None)
         if place is not None:
             del place.room.online[place.member]
+            if not place.room.online:
+                self._rooms.pop(place.room.group.name_id, None)
+
+    # --- what other instances did -----------------------------------------------------------
+
+    def heard(self, heard: Heard) -> Outgoing:
+        """Something that came from the store. Of groups without members here it is nothing."""
+        room = self._rooms.get(heard.name_id)
+        if room is None:
+            return []
+        match heard:
+            case EnteredElsewhere(_, member, card, instance, how):
+                return self._entered_elsewhere(room, member, card, instance, how)
+            case ExitedElsewhere(_, member, instance):
+                return self._exited_elsewhere(room, member, instance)
+            case LeftElsewhere(_, member):
+                return self._left_elsewhere(room, member)
+            case PassedHere(_, sender, to, blob):
+                here = room.online.get(to)
+                return [] if here is None else [(here, Signal(sender, blob))]
+            case Undelivered(_, sender, to):
+                here = room.online.get(sender)
+                return [] if here is None else [(here, Absent(to))]
+            case Picture():
+                return self._look(room, heard)
+            case Settled(_, member):
+                self._settle(room, member)
+                return []
+            case Conflict():
+                return self._empty(room)
+
+    def _entered_elsewhere(
+        self, room: Room, member: MemberId, card: bytes, instance: str, how: How
+    ) -> Outgoing:
+        out: Outgoing = []
+        here = room.online.get(member)
+        if here is not None:
+            if not self._places[here].settled:
+                return []  # it has come here since
+            out.append((here, _REPLACED if how == "joins" else _COME_AGAIN))
+            self._forget(here)
+        is_same = room.group.members.get(member) == card and member in room.elsewhere
+        room.group.members[member], room.elsewhere[member] = card, instance
+        if is_same and how == "again":
+            return out
+        return out + self._others(room, member, Arrived(member, card))
+
+    def _exited_elsewhere(self, room: Room, member: MemberId, instance: str) -> Outgoing:
+        if room.elsewhere.get(member) != instance:
+            return []
+        del room.elsewhere[member]
+        return self._others(room, member, Departed(member))
+
+    def _left_elsewhere(self, room: Room, member: MemberId) -> Outgoing:
+        if member in room.online or member not in room.group.members:
+            return []
+        room.elsewhere.pop(member, None)
+        del room.group.members[member]
+        return self._others(room, member, Removed(member))
+
+    def _look(self, room: Room, picture: Picture) -> Outgoing:
+        """Make the room as the picture is, but for who has come here since."""
+        for member in picture.here:
+            self._settle(room, member)
+        out: Outgoing = []
+        for member in room.group.members.keys() - picture.members.keys() - room.online.keys():
+            out += self._left_elsewhere(room, member)
+        for member, card in picture.members.items():
+            if member in room.online:
+                continue
+            instance = picture.elsewhere.get(member)
+            if room.group.members.get(member) != card or (
+                instance and member not in room.elsewhere
+            ):
+                out += self._entered_elsewhere(room, member, card, instance or "", "joins")
+            if instance is None:
+                out += self._exited_elsewhere(room, member, room.elsewhere.get(member, ""))
+            else:
+                room.elsewhere[member] = instance
+        return out
+
+    def _settle(self, room: Room, member: MemberId) -> None:
+        here = room.online.get(member)
+        if here is not None:
+            self._places[here].settled = True
+
+    def _empty(self, room: Room) -> Outgoing:
+        """Everybody here comes again, to the group as it is."""
+        connections = sorted(room.online.values())
+        for connection in connections:
+            self._forget(connection)
+        return [(connection, _COME_AGAIN) for connection in connections]
+
+
+_REPLACED = Failed("replaced", "another computer has joined as this member")
+_COME_AGAIN = Failed("internal", "come again", CONFLICT_RETRY_S)
+
+
+def _is_member(room: Room | None, member: MemberId) -> bool:
+    return room is not None and member in room.group.members
+
+
+def _entered(room: Room, member: MemberId, how: How, *, is_news: bool) -> Entered:
+    group = room.group
+    return Entered(group.name_id, group.group_key, member, group.members[member], how, is_news)

@@ -1,8 +1,7 @@
 """The signaling server: sockets in, messages out. `rooms` decides, `limits` says how much.
 
 Nothing is written to the log that tells who talks to whom: no ids, no addresses, no names.
-Changes are remembered by one task that writes in a thread: all that came up meanwhile in one go,
-and a quarter of the time at most, however large the database.
+What changes is told to the store, in order; it remembers it, and tells other instances.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import ipaddress
 import itertools
 import logging
 import os
+import random
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -36,15 +36,13 @@ from signaling.messages import (
     decode_from_client,
     encode,
 )
-from signaling.rooms import Group, Outgoing, Rooms
-from signaling.store import Store, StoreError, TinyDbStore
+from signaling.notices import Entered, Found, Group, Heard, Notice
+from signaling.rooms import Outgoing, Rooms
+from signaling.stores import Store, StoreError
 
 log = logging.getLogger("covey.signaling")
 
 PATH = "/v1/ws"
-SAVE_RETRY_S = 5.0
-SAVE_REST_FACTOR = 3.0
-"""A large database takes long to write; the disk rests this many times as long as that took."""
 BUSY_S = 30.0
 HOST = re.compile(r"[a-z0-9.:\[\]_-]{1,255}")
 
@@ -64,13 +62,10 @@ class Server:
     def __init__(
         self, config: ServerConfig, store: Store, random_bytes: Callable[[int], bytes]
     ) -> None:
-        """Read the store, which may take a while. Raises StoreError."""
         self._config, self._store, self._random_bytes = config, store, random_bytes
         self._limits = config.limits
         self._names = tuple(name.lower() for name in config.names)
-        self._rooms = Rooms(
-            store.load(), verify, limits=config.limits, ice_servers=config.ice_servers
-        )
+        self._rooms = Rooms(verify, limits=config.limits, ice_servers=config.ice_servers)
         self._numbers = itertools.count(1)
         self._sockets: dict[int, web.WebSocketResponse] = {}
         self._connections: dict[int, Connection] = {}
@@ -78,9 +73,6 @@ class Server:
         self._backlog = Backlog()
         self._per_address: Counter[str] = Counter()
         self._counters: Counter[str] = Counter()
-        self._changed = asyncio.Event()
-        self._ending = asyncio.Event()
-        self._saver: asyncio.Task[None] | None = None
 
     def application(self) -> web.Application:
         """The aiohttp application. It closes the store at its end."""
@@ -96,7 +88,7 @@ class Server:
     # --- life -------------------------------------------------------------------------------
 
     async def _start(self, _: web.Application) -> None:
-        self._saver = asyncio.create_task(self._save_changes())
+        await self._store.open(self)
 
     async def _shut_down(self, _: web.Application) -> None:
         closing = [
@@ -123,43 +115,18 @@ class Server:
                     transport.close()
 
     async def _clean_up(self, _: web.Application) -> None:
-        self._ending.set()
-        self._changed.set()
-        if self._saver is not None:
-            await self._saver
-        await asyncio.to_thread(self._store.close)
+        await self._store.close()
 
-    async def _save_changes(self) -> None:
-        """Write what changed until the server ends, and then a last time."""
-        loop = asyncio.get_running_loop()
-        while not self._ending.is_set():
-            await self._changed.wait()
-            self._changed.clear()
-            began = loop.time()
-            saved = await self._save()
-            pause_s = (loop.time() - began) * SAVE_REST_FACTOR if saved else SAVE_RETRY_S
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
-                    await self._ending.wait()
-            if not saved:
-                self._changed.set()
-        await self._save()
+    # --- what the store says ----------------------------------------------------------------
 
-    async def _save(self) -> bool:
-        dirty = self._rooms.dirty
-        if not dirty:
-            return True
-        self._rooms.dirty = {}
-        copies = [Group(g.name_id, g.group_key, dict(g.members)) for g in dirty.values()]
-        try:
-            await asyncio.to_thread(self._store.save, copies)
-        except StoreError as error:
-            log.error("changes cannot be remembered now: %s", error)
-            self._counters["save_failures"] += 1
-            self._rooms.dirty = dirty | self._rooms.dirty
-            return False
-        self._counters["saves"] += 1
-        return True
+    def heard(self, heard: Heard) -> None:
+        """Something that other instances did."""
+        self._send(self._rooms.heard(heard))
+        self._tell()
+
+    def everything(self) -> list[tuple[Group, list[Notice]]]:
+        """All groups with members here, and who of them is here."""
+        return self._rooms.everything()
 
     # --- a connection -----------------------------------------------------------------------
 
@@ -202,6 +169,7 @@ class Server:
             await self._converse(connection, socket, names, address)
         finally:
             self._send(self._rooms.disconnected(connection.number))
+            self._tell()
             del self._sockets[connection.number]
             self._transports.discard(transport)
             del self._connections[connection.number]
@@ -250,7 +218,7 @@ class Server:
                 return  # refused, or replaced meanwhile
             self._counters["messages"] += 1
             self._send(self._rooms.handle(connection.number, message, now=_now()))
-            self._remember()
+            self._tell()
             if connection.is_closing or not self._rooms.is_joined(connection.number):
                 return  # refused, or it has left
             await asyncio.sleep(0)  # a burst must not keep others from getting theirs
@@ -274,15 +242,48 @@ class Server:
             self._queue(connection, Failed("bad_message", "join first"))
             return False
         number = connection.number
+        try:
+            found = await self._find(join.name_id)
+        except StoreError as error:
+            log.error("a group cannot be looked up now: %s", error)
+            return False
+        connection.hold()
         self._send(
             self._rooms.join(
-                number, join, server_names=names, nonce=nonce, address=address, now=_now()
+                number,
+                join,
+                found,
+                takes_groups=self._store.takes_groups,
+                takes_members=self._store.takes_members,
+                server_names=names,
+                nonce=nonce,
+                address=address,
+                now=_now(),
             )
         )
-        self._remember()
+        try:
+            await self._record()
+        except StoreError as error:
+            log.error("a member cannot be remembered now: %s", error)
+            connection.abort()
+            return False
+        connection.release()
         joined = self._rooms.is_joined(number)
         self._counters["joins"] += joined
         return joined
+
+    async def _find(self, name_id: bytes) -> Found:
+        if self._rooms.is_open(name_id):
+            return Found(None)
+        return await self._store.find(name_id)
+
+    async def _record(self) -> None:
+        """Tell the store, and wait until it has registered who is new. Raises StoreError."""
+        for notice in self._rooms.take_notices():
+            if isinstance(notice, Entered) and notice.is_news:
+                await self._store.record(notice)
+            else:
+                self._store.tell(notice)
 
     # --- sending ----------------------------------------------------------------------------
 
@@ -298,9 +299,9 @@ class Server:
             self._counters[f"failed_{message.code}"] += 1
         connection.queue(encode(message), last=is_last)
 
-    def _remember(self) -> None:
-        if self._rooms.dirty:
-            self._changed.set()
+    def _tell(self) -> None:
+        for notice in self._rooms.take_notices():
+            self._store.tell(notice)
 
     # --- pages ------------------------------------------------------------------------------
 
@@ -308,9 +309,10 @@ class Server:
         return web.Response(text="ok\n")
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        groups, online = self._rooms.counts()
+        open_groups, online = self._rooms.counts()
         gauges = {
-            "groups": groups,
+            "groups": self._store.groups,
+            "groups_open": open_groups,
             "members_online": online,
             "connections": len(self._connections),
             "bytes_waiting": self._backlog.size,
@@ -340,24 +342,31 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def create_server(config: ServerConfig) -> Server:
-    """A server with the default store. Reads the database. Raises StoreError."""
-    store = TinyDbStore(config.data)
-    try:
-        return Server(config, store, os.urandom)  # noqa: TID251 - the server's composition root
-    except StoreError:
-        store.close()
-        raise
+def open_store(config: ServerConfig) -> Store:
+    """The store that the configuration asks for. May take a while. Raises StoreError."""
+    if config.store is None:
+        from signaling.stores.file import TinyDbStore
+
+        return TinyDbStore(config.data, config.limits)
+    from signaling.stores.shared import RedisStore
+
+    return RedisStore(
+        config.store,
+        config.limits,
+        random_bytes=os.urandom,  # noqa: TID251 - the server's composition root
+        jitter=random.Random(),
+    )
 
 
 async def serve(config: ServerConfig, *, ready: Callable[[str], None]) -> None:
     """Run a server until cancelled; `ready` hears its URL. Raises StoreError, OSError."""
-    server = await asyncio.to_thread(create_server, config)
+    store = await asyncio.to_thread(open_store, config)
+    server = Server(config, store, os.urandom)  # noqa: TID251 - the server's composition root
     runner = web.AppRunner(
         server.application(), access_log=None, keepalive_timeout=5.0, shutdown_timeout=5.0
     )
-    await runner.setup()
     try:
+        await runner.setup()
         await web.TCPSite(runner, config.host, config.port).start()
         host, port = runner.addresses[0][:2]
         shown = f"[{host}]" if ":" in host else host

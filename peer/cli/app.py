@@ -84,7 +84,7 @@ def explain(error: BaseException) -> Problem:
     """What a person should read about `error`, and what they can do."""
     from datachannel.errors import Unavailable
     from datachannel.rendezvous import JoinRefused, Unreachable
-    from signaling.store import StoreError
+    from signaling.stores import StoreError
 
     if isinstance(error, Problem):
         return error

@@ -231,6 +231,12 @@ def agent(wishes: Wishes) -> None:
     help="Folder of the server's database.",
 )
 @click.option(
+    "--store",
+    metavar="URL",
+    envvar="COVEY_STORE",
+    help="A Redis instead, redis://HOST:PORT/0, which several servers share.",
+)
+@click.option(
     "--name",
     "names",
     multiple=True,
@@ -238,7 +244,9 @@ def agent(wishes: Wishes) -> None:
     help="What members call this server, as in its URL; give it for a public one.",
 )
 @pass_wishes
-def serve(wishes: Wishes, host: str, port: int, data: Path, names: tuple[str, ...]) -> None:
+def serve(
+    wishes: Wishes, host: str, port: int, data: Path, store: str | None, names: tuple[str, ...]
+) -> None:
     """Run the signaling server; the first line that it prints is its URL."""
     from signaling import server
     from signaling.config import ServerConfig
@@ -249,6 +257,10 @@ def serve(wishes: Wishes, host: str, port: int, data: Path, names: tuple[str, ..
 
     with contextlib.suppress(ToldToEnd):
         config = ServerConfig(
-            host=host, port=port, data=data, names=tuple(name.lower() for name in names)
+            host=host,
+            port=port,
+            data=data,
+            store=store,
+            names=tuple(name.lower() for name in names),
         )
         run(server.serve(config, ready=ready))

@@ -12,42 +12,21 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from signaling import server as module
 from signaling.config import Limits, ServerConfig
 from signaling.messages import SIGNAL_BYTES_MAX, Arrived, Departed, Failed, Joined, Leave, Signal
-from signaling.rooms import Group
+from signaling.notices import Entered, Group, Left
 from signaling.server import Server
-from signaling.store import StoreError
+from signaling.stores import StoreError, file
 from tests.support.members import a_member, counted_bytes
 from tests.support.raw_client import member, raw_client, running_server
+from tests.support.registry import Registry
 
 ANNA, BEN = a_member("anna"), a_member("ben")
 GUESSER = a_member("eve", password="wrong")
 
 
-class Store:
-    """Remembers in memory; refuses as long as it is told to."""
-
-    def __init__(self) -> None:
-        self.saves: list[list[Group]] = []
-        self.refuses = self.closed = False
-        self.asked = 0
-
-    def load(self) -> dict[bytes, Group]:
-        return {}
-
-    def save(self, groups: list[Group]) -> None:
-        self.asked += 1
-        if self.refuses:
-            raise StoreError("the disk is full")
-        self.saves.append(groups)
-
-    def close(self) -> None:
-        self.closed = True
-
-
 @asynccontextmanager
-async def running(store: Store, data: Path) -> AsyncIterator[str]:
+async def running(store: Registry, data: Path) -> AsyncIterator[str]:
     server = Server(ServerConfig(data), store, counted_bytes("life"))
     runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
@@ -64,41 +43,55 @@ async def until(condition) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_a_change_is_remembered_soon_and_once(tmp_path: Path):
-    store = Store()
-    async with running(store, tmp_path) as url, member(url, ANNA, create=True, card=b"card") as it:
-        await until(lambda: store.saves)
-        assert store.saves == [
-            [Group(ANNA.name_id, ANNA.group_public_key, {ANNA.member_id: b"card"})]
-        ]
-        await it.say(Signal(BEN.member_id, b""))
-        await it.hear()
-    assert len(store.saves) == 1
+async def test_a_change_is_told_once(tmp_path: Path):
+    store = Registry()
+    async with running(store, tmp_path) as url:
+        async with member(url, ANNA, create=True, card=b"card") as it:
+            assert store.told == [
+                Entered(ANNA.name_id, ANNA.group_public_key, ANNA.member_id, b"card", "joins", True)
+            ]
+            await it.say(Signal(BEN.member_id, b""))
+            await it.hear()
+            assert len(store.told) == 1
+            await it.say(Leave())
+            assert await it.is_closed()
+        assert store.told[1:] == [Left(ANNA.name_id, ANNA.member_id)]
     assert store.closed
 
 
-async def test_a_change_at_the_very_end_is_remembered(tmp_path: Path):
-    store = Store()
-    async with running(store, tmp_path) as url, member(url, ANNA, create=True) as it:
-        await until(lambda: store.saves)
-        await it.say(Leave())
-        assert await it.is_closed()
-    assert store.saves[-1][0].members == {}
+async def test_while_the_store_is_away_members_stay_and_who_comes_is_sent_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    store = Registry()
+    async with running(store, tmp_path) as url, member(url, ANNA, create=True, card=b"a") as anna:
+        store.refuses = True
+        for newcomer in (BEN, a_member("carla", group="the millers")):
+            async with raw_client(url) as client:
+                await client.say(client.join_of(newcomer, create=True))
+                assert await client.is_closed()
+        assert {type(await anna.hear()) for _ in range(2)} == {Arrived, Departed}
+        async with member(url, ANNA, card=b"a"):  # her group is in memory, and her card is known
+            pass
+        store.refuses = False
+        async with member(url, BEN):
+            pass
+    assert "cannot be remembered now: nobody answers" in caplog.text
+    assert "cannot be looked up now: nobody answers" in caplog.text
 
 
 async def test_a_full_disk_ends_nothing_and_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(module, "SAVE_RETRY_S", 0.01)
-    store = Store()
-    store.refuses = True
-    async with running(store, tmp_path) as url, member(url, ANNA, create=True):
+    monkeypatch.setattr(file, "SAVE_RETRY_S", 0.01)
+    blocker = tmp_path / "groups.new"
+    blocker.mkdir()
+    async with running_server(tmp_path) as url, member(url, ANNA, create=True):
+        await until(lambda: "cannot be remembered now" in caplog.text)
         async with member(url, BEN):
-            await until(lambda: store.asked >= 3)
-        store.refuses = False
-        await until(lambda: store.saves)
-    assert set(store.saves[-1][0].members) == {ANNA.member_id, BEN.member_id}
-    assert "changes cannot be remembered now: the disk is full" in caplog.text
+            blocker.rmdir()
+            await until((tmp_path / "groups.json").exists)
+    members = json.loads((tmp_path / "groups.json").read_bytes())["groups"]["1"]["members"]
+    assert set(members) == {ANNA.member_id.hex(), BEN.member_id.hex()}
 
 
 async def test_a_port_that_is_taken_leaves_the_folder_free(tmp_path: Path):
@@ -254,11 +247,9 @@ def test_a_slow_reader_is_dropped_on_the_fast_loop_too(tmp_path: Path):
 
 
 async def test_the_joined_answer_of_a_full_group_arrives(tmp_path: Path):
-    store = Store()
     members = {a_member(f"member {number}").member_id: bytes(4096) for number in range(255)}
     group = Group(ANNA.name_id, ANNA.group_public_key, members)
-    store.load = lambda: {group.name_id: group}  # type: ignore[method-assign]
-    async with running(store, tmp_path) as url, raw_client(url) as client:
+    async with running(Registry([group]), tmp_path) as url, raw_client(url) as client:
         answer = await client.join(ANNA)
         assert isinstance(answer, Joined)
         assert len(answer.members) == 255

@@ -31,7 +31,9 @@ from signaling.messages import (
     join_transcript,
     member_id_of,
 )
-from signaling.rooms import Group, Outgoing, Rooms
+from signaling.notices import Entered, Exited, Group, Left
+from signaling.rooms import Outgoing, Rooms
+from tests.support.registry import Registry
 
 SERVER, NONCE = "covey.example", b"n" * 32
 GROUP, OTHER_GROUP = b"g" * 32, b"h" * 32
@@ -69,20 +71,45 @@ def a_join(identity: bytes = ANNA, **changes: Any) -> Join:
     return Join(**(fields | changes))
 
 
-def some_rooms(limits: Limits = GENEROUS, **settings_: Any) -> Rooms:
-    return Rooms({}, verify, limits=limits, **settings_)
+class RememberedRooms(Rooms):
+    """Rooms with a store beside them, which is told everything at once."""
+
+    def __init__(self, *groups: Group, limits: Limits = GENEROUS, **settings_: Any) -> None:
+        super().__init__(verify, limits=limits, **settings_)
+        self.registry = Registry(list(groups))
+
+    def remember(self) -> None:
+        for notice in self.take_notices():
+            self.registry.tell(notice)
+
+
+def some_rooms(limits: Limits = GENEROUS, **settings_: Any) -> RememberedRooms:
+    return RememberedRooms(limits=limits, **settings_)
 
 
 def enter(
-    rooms: Rooms,
+    rooms: RememberedRooms,
     connection: int,
     join: Join,
     *,
     address: str = HOME,
     now: float = 0.0,
     names: tuple[str, ...] = (SERVER,),
+    takes_groups: bool = True,
+    takes_members: bool = True,
 ) -> Outgoing:
-    return rooms.join(connection, join, server_names=names, nonce=NONCE, address=address, now=now)
+    rooms.remember()
+    return rooms.join(
+        connection,
+        join,
+        rooms.registry.find_now(join.name_id),
+        takes_groups=takes_groups,
+        takes_members=takes_members,
+        server_names=names,
+        nonce=NONCE,
+        address=address,
+        now=now,
+    )
 
 
 def code_of(out: Outgoing) -> str:
@@ -91,7 +118,7 @@ def code_of(out: Outgoing) -> str:
     return answer.code
 
 
-def with_members(*identities: bytes, limits: Limits = GENEROUS) -> Rooms:
+def with_members(*identities: bytes, limits: Limits = GENEROUS) -> RememberedRooms:
     """A group in which these are online, on connections 1, 2, 3."""
     rooms = some_rooms(limits)
     for number, identity in enumerate(identities, 1):
@@ -157,27 +184,23 @@ def test_another_version_is_refused():
 
 def test_a_full_group_takes_nobody_new_and_keeps_its_own():
     members = {member_id_of(bytes([number]) * 32): b"" for number in range(MEMBERS_MAX - 1)}
-    rooms = Rooms({GROUP: Group(GROUP, KEY, members)}, verify, limits=GENEROUS)
+    rooms = RememberedRooms(Group(GROUP, KEY, members))
     assert isinstance(enter(rooms, 1, a_join(ANNA))[0][1], Joined)
     assert code_of(enter(rooms, 2, a_join(BEN))) == "group_full"
     assert isinstance(enter(rooms, 3, a_join(bytes(32)))[0][1], Joined)
 
 
 def test_a_full_server_takes_no_new_group_and_keeps_the_old_ones():
-    rooms = with_members(ANNA, limits=replace(GENEROUS, groups_max=1))
-    assert code_of(enter(rooms, 2, a_join(BEN, name_id=OTHER_GROUP))) == "server_full"
-    assert isinstance(enter(rooms, 3, a_join(BEN))[0][1], Joined)
+    rooms = with_members(ANNA)
+    other = a_join(BEN, name_id=OTHER_GROUP)
+    assert code_of(enter(rooms, 2, other, takes_groups=False)) == "server_full"
+    assert isinstance(enter(rooms, 3, a_join(BEN), takes_groups=False)[0][1], Joined)
 
 
-def test_cards_of_all_groups_are_bounded_together():
-    rooms = some_rooms(replace(GENEROUS, cards_bytes_max=300))
-    enter(rooms, 1, a_join(ANNA, card=bytes(100)))
-    assert code_of(enter(rooms, 2, a_join(BEN, card=bytes(100), name_id=OTHER_GROUP))) == (
-        "server_full"
-    )
-    rooms.handle(1, Leave(), now=0.0)
-    out = enter(rooms, 3, a_join(BEN, card=bytes(100), name_id=OTHER_GROUP))
-    assert isinstance(out[0][1], Joined)
+def test_a_server_full_of_members_takes_nobody_new_and_keeps_its_own():
+    rooms = with_members(ANNA)
+    assert code_of(enter(rooms, 2, a_join(BEN), takes_members=False)) == "server_full"
+    assert isinstance(enter(rooms, 3, a_join(ANNA), takes_members=False)[-1][1], Joined)
 
 
 def test_ice_servers_are_told_to_who_joins():
@@ -189,7 +212,7 @@ def test_ice_servers_are_told_to_who_joins():
 # --- guessers -------------------------------------------------------------------------------
 
 
-def guess(rooms: Rooms, *, address: str, times: int) -> str:
+def guess(rooms: RememberedRooms, *, address: str, times: int) -> str:
     join = a_join(CARLA, group_key=WRONG_KEY)
     return [code_of(enter(rooms, 100, join, address=address)) for _ in range(times)][-1]
 
@@ -291,10 +314,24 @@ def test_who_leaves_is_forgotten_and_a_name_is_free_after_the_last():
     assert not rooms.is_joined(1)
     assert rooms.handle(2, Leave(), now=0.0) == []
     assert rooms.counts() == (0, 0)
-    assert rooms.dirty[GROUP].members == {}
+    rooms.remember()
+    assert rooms.registry.by_name == {}
     out = enter(rooms, 3, a_join(CARLA, group_key=WRONG_KEY))
     assert out == [(3, Joined((), (), True))]
-    assert set(rooms.dirty[GROUP].members) == {CARLAS}
+
+
+def test_a_room_closes_after_its_last_member_and_opens_as_it_was():
+    rooms = with_members(ANNA, BEN)
+    rooms.disconnected(1)
+    assert rooms.is_open(GROUP)
+    rooms.disconnected(2)
+    assert not rooms.is_open(GROUP)
+    assert rooms.counts() == (0, 0)
+    assert code_of(enter(rooms, 3, a_join(CARLA, group_key=WRONG_KEY))) == "wrong_password"
+    assert not rooms.is_open(GROUP)
+    assert enter(rooms, 4, a_join(ANNA)) == [
+        (4, Joined((Presence(BENS, b"card of ben", False),), (), False))
+    ]
 
 
 def test_to_join_twice_is_no_message():
@@ -304,14 +341,20 @@ def test_to_join_twice_is_no_message():
 
 def test_only_what_changed_is_to_be_remembered():
     rooms = with_members(ANNA)
-    rooms.dirty = {}
     rooms.disconnected(1)
     enter(rooms, 2, a_join(ANNA))
     rooms.handle(2, UpdateCard(b"card of anna"), now=0.0)
     rooms.handle(2, Signal(BENS, b""), now=0.0)
-    assert rooms.dirty == {}
     rooms.handle(2, UpdateCard(b"new"), now=0.0)
-    assert set(rooms.dirty) == {GROUP}
+    rooms.handle(2, Leave(), now=0.0)
+    rooms.remember()
+    assert rooms.registry.told == [
+        Entered(GROUP, KEY, ANNAS, b"card of anna", "joins", True),
+        Exited(GROUP, ANNAS),
+        Entered(GROUP, KEY, ANNAS, b"card of anna", "joins", False),
+        Entered(GROUP, KEY, ANNAS, b"new", "card", True),
+        Left(GROUP, ANNAS),
+    ]
 
 
 def test_who_says_too_much_is_refused():
@@ -429,12 +472,13 @@ class Everybody(RuleBasedStateMachine):
 
     @invariant()
     def what_is_remembered_is_true(self) -> None:
-        for name_id, group in self.rooms.dirty.items():
-            assert group.members == self.true[name_id]
+        self.rooms.remember()
+        remembered = {name: group.members for name, group in self.rooms.registry.by_name.items()}
+        assert remembered == {name: members for name, members in self.true.items() if members}
 
     @invariant()
     def the_counts_are_right(self) -> None:
-        assert self.rooms.counts() == (sum(map(bool, self.true.values())), len(self.who))
+        assert self.rooms.counts() == (len({name for name, _ in self.who.values()}), len(self.who))
 
 
 Everybody.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

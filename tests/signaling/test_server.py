@@ -31,7 +31,7 @@ from signaling.messages import (
     UpdateCard,
     encode,
 )
-from signaling.store import StoreError
+from signaling.stores import StoreError
 from tests.support.members import a_member
 from tests.support.raw_client import altered, member, raw_client, running_server, signed_join
 

@@ -1,7 +1,8 @@
-"""The store: what was saved is there after a restart, whenever the process died."""
+"""The store in a file: what was told is there after a restart, whenever the process died."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 import subprocess
@@ -13,35 +14,62 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from signaling.config import Limits
 from signaling.messages import MEMBERS_MAX, MemberId
-from signaling.rooms import Group
-from signaling.store import StoreError, TinyDbStore, pieces_of
+from signaling.notices import Entered, Group, Left
+from signaling.stores import StoreError
+from signaling.stores.file import TinyDbStore, pieces_of
+from tests.support.registry import Hearing
 
 ROOT = Path(__file__).parents[2]
 KEY = b"k" * 32
+NAMES = [number.to_bytes(32, "big") for number in range(4)]
 
 
 def a_group(number: int, members: int = 1, card: bytes = b"a card") -> Group:
-    name = number.to_bytes(32, "big")
-    return Group(name, KEY, {MemberId(index.to_bytes(32, "big")): card for index in range(members)})
+    return Group(
+        NAMES[number], KEY, {MemberId(index.to_bytes(32, "big")): card for index in range(members)}
+    )
+
+
+def a_store(folder: Path, limits: Limits = Limits()) -> TinyDbStore:  # noqa: B008 - it is frozen
+    return TinyDbStore(folder, limits)
+
+
+async def tell(store: TinyDbStore, group: Group) -> None:
+    """Tell the store of all that makes a group what this one is."""
+    known = (await store.find(group.name_id)).group
+    for member in known.members if known else ():
+        store.tell(Left(group.name_id, member))
+    for member, card in group.members.items():
+        store.tell(Entered(group.name_id, group.group_key, member, card, "joins", True))
 
 
 def saved(folder: Path, *batches: list[Group]) -> dict[bytes, Group]:
-    """What a restarted server reads after these were saved."""
-    store = TinyDbStore(folder)
-    store.load()
-    for batch in batches:
-        store.save(batch)
-    store.close()
+    """What a restarted server finds after these were saved."""
+
+    async def save() -> None:
+        store = a_store(folder)
+        await store.open(Hearing())
+        for batch in batches:
+            for group in batch:
+                await tell(store, group)
+            await asyncio.sleep(0)
+        await store.close()
+
+    asyncio.run(save())
     return loaded(folder)
 
 
 def loaded(folder: Path) -> dict[bytes, Group]:
-    store = TinyDbStore(folder)
-    try:
-        return store.load()
-    finally:
-        store.close()
+    async def find() -> dict[bytes, Group]:
+        store = a_store(folder)
+        found = [await store.find(name) for name in NAMES]
+        assert store.groups == sum(one.group is not None for one in found)
+        await store.close()
+        return {one.group.name_id: one.group for one in found if one.group is not None}
+
+    return asyncio.run(find())
 
 
 def test_a_new_store_is_empty_and_private(tmp_path: Path):
@@ -56,8 +84,8 @@ def test_a_new_store_is_empty_and_private(tmp_path: Path):
 ids = st.binary(min_size=32, max_size=32)
 groups = st.builds(
     Group,
-    st.sampled_from([bytes([number]) * 32 for number in range(4)]),
-    ids,
+    st.sampled_from(NAMES),
+    st.just(KEY),
     st.dictionaries(ids.map(MemberId), st.binary(max_size=20), max_size=4),
 )
 
@@ -89,12 +117,12 @@ def test_the_largest_group_is_kept(tmp_path: Path):
     assert saved(tmp_path, [largest]) == {largest.name_id: largest}
 
 
-def test_one_folder_is_one_servers(tmp_path: Path):
-    store = TinyDbStore(tmp_path)
+async def test_one_folder_is_one_servers(tmp_path: Path):
+    store = a_store(tmp_path)
     with pytest.raises(StoreError, match="another server"):
-        TinyDbStore(tmp_path)
-    store.close()
-    TinyDbStore(tmp_path).close()
+        a_store(tmp_path)
+    await store.close()
+    await a_store(tmp_path).close()
 
 
 @pytest.mark.parametrize(
@@ -138,35 +166,44 @@ def test_any_damage_is_an_error_or_nothing(
         return
 
 
-def test_a_disk_that_refuses_is_an_error_and_the_changes_can_be_saved_later(tmp_path: Path):
-    store = TinyDbStore(tmp_path)
-    store.load()
-    store.save([a_group(1)])
-    blocker = tmp_path / "groups.new"
-    blocker.mkdir()
-    with pytest.raises(StoreError, match="cannot be written"):
-        store.save([a_group(2)])
-    blocker.rmdir()
-    store.save([a_group(3)])
-    store.close()
-    assert set(loaded(tmp_path)) == {a_group(number).name_id for number in (1, 2, 3)}
+async def test_groups_and_cards_are_bounded_together(tmp_path: Path):
+    store = a_store(tmp_path, Limits(groups_max=2, cards_bytes_max=1000))
+    assert (store.takes_groups, store.takes_members) == (True, True)
+    await tell(store, a_group(1, card=bytes(500)))
+    await tell(store, a_group(2, card=bytes(500)))
+    assert (store.takes_groups, store.takes_members) == (False, False)
+    await tell(store, Group(NAMES[1], KEY, {}))
+    assert (store.takes_groups, store.takes_members) == (True, True)
+    await store.close()
+
+
+async def test_what_never_was_cannot_leave(tmp_path: Path):
+    store = a_store(tmp_path)
+    store.tell(Left(NAMES[0], MemberId(bytes(32))))
+    await tell(store, a_group(1))
+    store.tell(Left(NAMES[1], MemberId(b"x" * 32)))
+    assert (await store.find(NAMES[1])).group == a_group(1)
+    assert store.groups == 1
+    await store.close()
 
 
 def test_a_folder_that_is_none_is_an_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be used"):
-        TinyDbStore(tmp_path / "file")
+        a_store(tmp_path / "file")
 
 
 DIES = """
-import os, signal, sys
+import asyncio, os, signal, sys
 from pathlib import Path
-from signaling.rooms import Group
-from signaling.store import TinyDbStore
+from signaling.config import Limits
+from signaling.notices import Entered
+from signaling.stores.file import TinyDbStore
+from tests.support.registry import Hearing
 
 folder, step = Path(sys.argv[1]), int(sys.argv[2])
-store = TinyDbStore(folder)
-groups = store.load()
+store = TinyDbStore(folder, Limits())
+names = [number.to_bytes(32, "big") for number in range(4)]
 steps = 0
 
 def counted(function):
@@ -190,11 +227,18 @@ class Slow:
 
 fdopen = os.fdopen
 os.fdopen = lambda *args, **kwargs: Slow(fdopen(*args, **kwargs))
-for name in ("open", "fsync", "replace", "close"):
+for name in ("open", "fsync", "replace"):
     setattr(os, name, counted(getattr(os, name)))
-for group in groups.values():
-    group.members = {member: b"new" for member in group.members}
-store.save(list(groups.values()))
+
+async def change():
+    await store.open(Hearing())
+    for found in [await store.find(name) for name in names]:
+        for member in found.group.members if found.group else ():
+            name, key = found.group.name_id, found.group.group_key
+            store.tell(Entered(name, key, member, b"new", "joins", True))
+    await store.close()
+
+asyncio.run(change())
 print(steps)
 """
 
@@ -231,8 +275,6 @@ def test_a_server_killed_between_any_two_steps_leaves_the_old_database_or_the_ne
 
 
 def test_all_is_synced_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    store = TinyDbStore(tmp_path)
-    store.load()
     calls: list[str] = []
     fsync, replace = os.fsync, os.replace
 
@@ -248,8 +290,7 @@ def test_all_is_synced_before_it_gets_its_name(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(os, "fsync", seen_fsync)
     monkeypatch.setattr(os, "replace", seen_replace)
-    store.save([a_group(1)])
-    store.close()
+    saved(tmp_path, [a_group(1)])
     assert calls == ["sync True", "rename", "sync folder"]
 
 
