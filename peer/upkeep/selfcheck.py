@@ -1,0 +1,97 @@
+"""Look at this computer's own catalog: is it a sound file, and does it lead to every snapshot?
+
+No friend is asked and no pack is read. The root record on this computer is the measure: what it
+names must be in the catalog, with the same names of shares.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from chunking.erasure import payload_length_of
+from chunking.formats import PACK_INDEX, FormatError
+from chunking.root import RootRecord
+from peer.catalog import Catalog, PackRow
+from peer.member import Member
+
+_PROBLEMS_ASKED = 10
+"""SQLite stops after so many; one is enough to know."""
+
+
+@dataclass(slots=True)
+class SelfCheck:
+    """`problems` are about the whole catalog; `unreadable` are snapshots by their time (ns)."""
+
+    record: RootRecord | None = None
+    problems: list[str] = field(default_factory=list)
+    unreadable: list[int] = field(default_factory=list)
+
+
+def check_catalog(member: Member) -> SelfCheck:
+    """All of it. Blocks; for run_blocking."""
+    try:
+        record = member.read_root()
+    except (FormatError, OSError) as error:
+        return SelfCheck(problems=[f"the root record here cannot be read ({error})"])
+    result = SelfCheck(record)
+    try:
+        result.problems = _unsound(member) or [
+            *_impossible(member.catalog),
+            *(() if record is None else _missing(member.catalog, record)),
+        ]
+        if record is not None and not result.problems:
+            found = member.catalog.find_chunks([snapshot.id for snapshot in record.snapshots])
+            result.unreadable = [s.time_ns for s in record.snapshots if s.id not in found]
+    except sqlite3.DatabaseError as error:
+        result.problems = [str(error)]
+    return result
+
+
+def _unsound(member: Member) -> list[str]:
+    """What SQLite itself finds, on a connection of its own that cannot write."""
+    where = f"file:{quote(str(member.catalog_path))}?mode=ro"
+    with_file = sqlite3.connect(where, uri=True)
+    try:
+        rows = with_file.execute(f"PRAGMA quick_check({_PROBLEMS_ASKED})").fetchall()
+    finally:
+        with_file.close()
+    return [str(text) for (text,) in rows if text != "ok"]
+
+
+def _impossible(catalog: Catalog) -> list[str]:
+    bad = sum(not _can_be(catalog, row) for row in catalog.packs())
+    return [f"{bad:,} packs in it cannot be as it says"] if bad else []
+
+
+def _can_be(catalog: Catalog, row: PackRow) -> bool:
+    try:
+        payload_length_of(row.length, row.needed)
+    except FormatError:
+        return False
+    end = 0
+    for _, offset, length in catalog.chunks_of(row.pack):
+        if offset < end or length <= 0:
+            return False
+        end = offset + length
+    return end <= row.length and row.needed <= row.total
+
+
+def _missing(catalog: Catalog, record: RootRecord) -> list[str]:
+    """What the root record names and the catalog does not have in the same way."""
+    known = {
+        row.id: (row.needed, row.length, b"".join(row.shares))
+        for row in catalog.packs(kind=PACK_INDEX)
+    }
+    lists = sum(
+        known.get(ref.pack) != (ref.needed, ref.length, ref.shares) for ref in record.index_packs
+    )
+    problems: list[str] = []
+    if lists:
+        problems.append(f"{lists:,} of {len(record.index_packs):,} index packs are not in it")
+    listed = {row.id for row in catalog.snapshots()}
+    snapshots = sum(snapshot.id not in listed for snapshot in record.snapshots)
+    if snapshots:
+        problems.append(f"{snapshots:,} of {len(record.snapshots):,} snapshots are not in it")
+    return problems
