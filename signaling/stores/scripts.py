@@ -28,12 +28,17 @@ from signaling.messages import (
 )
 from signaling.notices import (
     Conflict,
+    Entered,
     EnteredElsewhere,
+    Exited,
     ExitedElsewhere,
     Group,
     Heard,
     How,
+    Left,
     LeftElsewhere,
+    Notice,
+    Passed,
     PassedHere,
     Picture,
     Settled,
@@ -84,15 +89,17 @@ if held and (held ~= key or
   redis.call('PUBLISH', 'covey:to:' .. me, 'c' .. name .. member)
   return 0
 end
-if how == 'c' and redis.call('HGET', online_of(name), member) ~= me then return 0 end
+local before = redis.call('HGET', online_of(name), member)
+if how == 'c' and before ~= me then return 0 end
 if not held then
   redis.call('HSET', group_of(name), 'key', key)
   redis.call('INCR', 'covey:groups')
 end
 redis.call('HSET', group_of(name), member, card)
+tell(name, me, 'e' .. name .. member .. me .. how .. card)
 redis.call('HSET', online_of(name), member, me)
 local is_first = redis.call('SADD', 'covey:at:' .. me, name)
-tell(name, me, 'e' .. name .. member .. me .. how .. card)
+if before and before ~= me then depart(before, name) end
 if how == 'j' then
   local news = is_first == 1 and 'p' .. name .. member .. picture(name) or 'h' .. name .. member
   redis.call('PUBLISH', 'covey:to:' .. me, news)
@@ -184,6 +191,18 @@ return #names
 """Take the members of an ended session offline, some groups at a time; 0 when none are left."""
 
 
+SCRIPTS = {
+    "find": FIND,
+    "enter": ENTER,
+    "exit": EXIT,
+    "leave": LEAVE,
+    "look": LOOK,
+    "restore": RESTORE,
+    "lease": LEASE,
+    "reap": REAP,
+}
+
+
 class Garbled(ValueError):
     """Not what these scripts write."""
 
@@ -231,9 +250,17 @@ def parse(data: bytes, me: str) -> Heard | None:
     raise Garbled("no message")
 
 
-def signal(name_id: bytes, sender: MemberId, to: MemberId, blob: bytes) -> bytes:
-    """The message by which a signal goes to another session."""
-    return b"s" + name_id + sender + to + blob
+def call_of(notice: Notice) -> tuple[str, tuple[bytes | str, ...]]:
+    """(the script for a notice, its arguments after the session); "" is to publish them."""
+    match notice:
+        case Entered(name_id, group_key, member, card, how):
+            return "enter", (name_id, group_key, member, card, HOWS[how])
+        case Exited(name_id, member):
+            return "exit", (name_id, member)
+        case Left(name_id, member):
+            return "leave", (name_id, member)
+        case Passed(name_id, sender, to, instance, blob):
+            return "", (f"covey:to:{instance}", b"s" + name_id + sender + to + blob)
 
 
 def parse_picture(name_id: bytes, data: bytes) -> tuple[Group | None, dict[MemberId, str]]:

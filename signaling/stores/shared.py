@@ -29,7 +29,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from signaling.config import Limits
-from signaling.notices import Entered, Exited, Found, Group, Left, Notice, Passed, Undelivered
+from signaling.notices import Found, Group, Left, Notice, Passed, Undelivered
 from signaling.stores import Listener, StoreError, scripts
 
 log = logging.getLogger("covey.signaling")
@@ -48,11 +48,6 @@ STEPS_MAX = 100_000
 BATCH_STEPS = 200
 REAP_GROUPS = 200
 """Taken offline in one script: Redis does nothing else meanwhile."""
-
-SCRIPTS = {
-    name: getattr(scripts, name.upper())
-    for name in ("find", "enter", "exit", "leave", "look", "restore", "lease", "reap")
-}
 
 
 class _SessionEnded(Exception):
@@ -168,17 +163,11 @@ class RedisStore:
     # --- what is to be done -----------------------------------------------------------------
 
     def _step_of(self, notice: Notice) -> _Step:
-        match notice:
-            case Entered(name_id, group_key, member, card, how):
-                letter = scripts.HOWS[how]
-                return _Step("enter", (name_id, group_key, member, card, letter))
-            case Exited(name_id, member):
-                return _Step("exit", (name_id, member))
-            case Left(name_id, member):
-                return _Step("leave", (name_id, member), session=self._me)
-            case Passed(name_id, sender, to, instance, blob):
-                message = scripts.signal(name_id, sender, to, blob)
-                return _Step("", (f"covey:to:{instance}", message), passed=notice)
+        script, arguments = scripts.call_of(notice)
+        # Who leaves while Redis is away leaves the session of that time.
+        session = self._me if isinstance(notice, Left) else None
+        passed = notice if isinstance(notice, Passed) else None
+        return _Step(script, arguments, session, passed=passed)
 
     def _add(self, step: _Step) -> None:
         if len(self._steps) >= STEPS_MAX or not (
@@ -246,7 +235,7 @@ class RedisStore:
             if await pubsub.get_message(timeout=SOCKET_TIMEOUT_S) is None:
                 raise _SessionEnded("no subscription")
             self._hashes = {
-                name: await self._redis.script_load(text) for name, text in SCRIPTS.items()
+                name: await self._redis.script_load(text) for name, text in scripts.SCRIPTS.items()
             }
             await self._lease()
             yield pubsub
@@ -329,15 +318,15 @@ class RedisStore:
             pipe.evalsha(self._hashes[step.script], 0, *who, *step.arguments)
         try:
             answers = await pipe.execute(raise_on_error=False)
-        except (RedisError, OSError):
+            if any(isinstance(answer, NoScriptError) for answer in answers):
+                raise _SessionEnded("Redis has forgotten the scripts")
+        except (RedisError, OSError, _SessionEnded):
             self._steps.extendleft(reversed(steps))
             raise
         for step, answer in zip(steps, answers, strict=True):
             self._take(step, answer)
 
     def _take(self, step: _Step, answer: Any) -> None:  # noqa: ANN401 - what a script answers
-        if isinstance(answer, NoScriptError):
-            raise _SessionEnded("Redis has forgotten the scripts")
         if isinstance(answer, ResponseError):
             self.failures += 1
             log.error("Redis refuses: %s", str(answer)[:200])
