@@ -46,7 +46,7 @@ list chunk             a part of a long list of chunk ids (tree.py)
 
 directory  "CVDR" 1    a MessagePack array of Entry, sorted by name
 snapshot   "CVSN" 1    MessagePack Snapshot
-index      "CVIX" 1    a MessagePack array of IndexEntry, sorted by pack id
+index      "CVIX" 2    MessagePack Index; version 1 was its `entries` alone
     Each: magic 4 | version 1 | MessagePack; structs are arrays, in the order of their fields.
     Only the canonical encoding is read: what is decoded must encode to the same bytes.
 
@@ -132,6 +132,7 @@ TEXT_CHARS_MAX = 256  # a member's name, a note's code, a setting's name
 INDEX_BYTES_MAX = CHUNK_MAX  # an index object is one chunk
 INDEX_BYTES_TARGET = 1024 * 1024
 INDEX_ENTRIES_MAX = 65_536
+INDEX_REMOVED_MAX = 65_536
 
 ROOT_BYTES_MAX = 1024 * 1024  # every holder keeps a whole copy
 ROOT_HEADER_BYTES = 56
@@ -152,7 +153,8 @@ MAGIC_DIRECTORY = b"CVDR"
 MAGIC_SNAPSHOT = b"CVSN"
 MAGIC_INDEX = b"CVIX"
 MAGIC_ROOT = b"CVRR"
-VERSION = 1  # of each of them, so far
+VERSION = 1  # of each of them but the index
+VERSION_INDEX = 2  # 1 had no `removed`
 PREFIX_BYTES = 5
 
 ALGORITHM_PLAIN = 1
@@ -279,6 +281,17 @@ class IndexEntry(_Struct, frozen=True):
     chunks: tuple[PackEntry, ...]
 
 
+class Index(_Struct, frozen=True):
+    """Packs and what is in them, and packs of other index objects that are no more.
+
+    An index object is never changed, so that a pack's end is told by a later one. Ids are random:
+    a removed pack never comes back, and the order in which index objects are read is all one.
+    """
+
+    removed: bytes  # ids end to end, sorted
+    entries: tuple[IndexEntry, ...]  # sorted by pack id
+
+
 class SnapshotRef(_Struct, frozen=True):
     """A snapshot as the root record names it."""
 
@@ -304,17 +317,18 @@ _T = TypeVar("_T")
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 
 
-def check_prefix(data: bytes, magic: bytes, what: str) -> None:
-    """Refuse bytes of another kind, or of a version that this program does not know."""
+def check_prefix(data: bytes, magic: bytes, what: str, newest: int = VERSION) -> int:
+    """The version of these bytes; refuses another kind, and a version newer than `newest`."""
     if len(data) < PREFIX_BYTES or data[:4] != magic:
         raise FormatError(f"this is not a {what}")
-    if data[4] != VERSION:
-        raise UnknownVersion(f"this {what} has version {data[4]}; this program knows {VERSION}")
+    if not 1 <= data[4] <= newest:
+        raise UnknownVersion(f"this {what} has version {data[4]}; this program knows {newest}")
+    return data[4]
 
 
-def prefix(magic: bytes) -> bytes:
+def prefix(magic: bytes, version: int = VERSION) -> bytes:
     """The first five bytes of a format."""
-    return magic + bytes((VERSION,))
+    return magic + bytes((version,))
 
 
 def encode_body(value: object, what: str) -> bytes:

@@ -48,6 +48,11 @@ def padme(length: int) -> int:
     return (length + granule - 1) // granule * granule
 
 
+def length_of(chunks: int, sealed_bytes: int) -> int:
+    """How long a pack with so many chunks of so many sealed bytes in all is."""
+    return padme(sealed_bytes + _FRAME_BYTES + chunks * formats.PACK_TABLE_ROW_BYTES)
+
+
 def pack_id_of(data: bytes) -> PackId:
     """The id of a pack: the hash of its bytes."""
     return PackId(_pack_hash(data))

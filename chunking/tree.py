@@ -220,14 +220,14 @@ def unpack_ids(part: bytes) -> list[ChunkId]:
     return split_ids(part[formats.PREFIX_BYTES :])
 
 
-def content_of(ids: Sequence[ChunkId], store: Callable[[bytes], ChunkId]) -> Content:
-    """The content made of these chunks. `store` is called with each list chunk that it needs,
-    lowest level first, and returns that chunk's id."""
+def content_of(ids: Sequence[ChunkId], store: Callable[[bytes, int], ChunkId]) -> Content:
+    """The content made of these chunks. `store` is called with each list chunk that it needs and
+    that list's level, 1 for lists of data chunks first, and returns the list chunk's id."""
     level = 0
     while len(ids) > formats.CONTENT_IDS_MAX:
         level += 1
         check(level <= formats.LEVEL_MAX, "a file has more chunks than can be listed")
-        ids = [store(part) for part in pack_ids(ids)]
+        ids = [store(part, level) for part in pack_ids(ids)]
     return Content(level, b"".join(ids))
 
 

@@ -22,7 +22,7 @@ from peer.backup.pool import ProcessPool
 from peer.backup.run import BackupRun
 from peer.pipes import FRAME_BYTES_MAX, LENGTH_BYTES, FramedPipe, PipeClosed, encode_frame
 from peer.politeness import yield_to_the_person
-from peer.restore.messages import FromRestore, StartRestore, ToRestore
+from peer.restore.messages import FromRestore, NeedRange, StartRestore, ToRestore
 from peer.restore.run import RestoreRun
 
 ENDING_S = 20.0
@@ -88,7 +88,7 @@ class EngineProcess:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
-        kinds = FromEngine if isinstance(message, StartBackup) else FromRestore
+        kinds = FromEngine | NeedRange if isinstance(message, StartBackup) else FromRestore
         engine = cls(process, kinds)
         engine.send(message)
         return engine

@@ -169,16 +169,16 @@ class Node:
 
     async def space(self) -> Answer:
         """See Service."""
-        chunks, packed, stored = await self._m.run_blocking(self._m.catalog.totals)
+        totals = await self._m.run_blocking(self._m.catalog.totals)
         friends = self._m.friends.members().values()
         needed, total = await self._m.run_blocking(self._m.catalog.newest_code)
         return {
             "offer_bytes": self._held.limit_bytes,
             "held_bytes": self._held.used_bytes,
             "friends_offer_bytes": sum(friend.card.offer_bytes for friend in friends),
-            "stored_bytes": stored,
-            "packed_bytes": packed,
-            "chunks": chunks,
+            "stored_bytes": totals.shared_bytes,
+            "packed_bytes": totals.packed_bytes,
+            "chunks": totals.chunks,
             "needed": needed,
             "total": total,
         }

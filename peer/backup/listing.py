@@ -1,14 +1,19 @@
 """What the last night saw in a directory, so that unchanged files need not be read again.
 
-A listing is kept in the catalog only: the directory's entries as they went into the snapshot, and
-beside each the stamps that tell whether the file was touched since. A file is unchanged when
-size, modification time, change time, inode and device all are. The change time cannot be set by
-programs, so a tool that restores an old modification time does not fool us.
+Kept in the catalog only. Of each directory there are two *prints*: of the stamps of its files, and
+of the entries of its folders. While both stay the same the directory is the same, and its listing
+is not even decoded. When one differs, the *listing* tells for each file whether it was touched: its
+entry as it went into the snapshot, and beside it the stamps that the file had.
+
+A file is unchanged when size, modification time, change time and inode are. The change time cannot
+be set by programs, so a tool that restores an old modification time does not fool us. The device
+does not count: some file systems get another number at every mount.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -16,29 +21,35 @@ from chunking.formats import Entry, FormatError
 from chunking.tree import decode_directory, encode_directory
 from peer.files.reader import Found
 
-UNSETTLED = 0
-"""A stamp that no real file has: the file is read again next time."""
 RACY_NS = 2_000_000_000
 """A file changed this shortly before it was read may change again within one clock tick."""
+PRINT_BYTES = 16
+LOOK_AGAIN = b""
+"""The print of files that are to be looked at one by one next time."""
+
+Stamp = tuple[int, int]
+"""Change time in nanoseconds, and inode."""
+NO_STAMP: Stamp = (0, 0)
+"""A stamp that no real file has: the file is read again next time."""
 
 
 class _Listing(msgspec.Struct, array_like=True):
     entries: bytes
-    stamps: list[tuple[int, int, int]]
-
-
-def encode_listing(entries: Sequence[Entry], stamps: Mapping[bytes, tuple[int, int, int]]) -> bytes:
-    """`entries` sorted by name; `stamps` by name, missing for directories and symlinks."""
-    none = (UNSETTLED, 0, 0)
-    return msgspec.msgpack.encode(
-        _Listing(encode_directory(entries), [stamps.get(entry.name, none) for entry in entries])
-    )
+    stamps: list[Stamp]
 
 
 _decoder = msgspec.msgpack.Decoder(_Listing)
+_encode = msgspec.msgpack.Encoder().encode
 
 
-def decode_listing(data: bytes | None) -> dict[bytes, tuple[Entry, tuple[int, int, int]]]:
+def encode_listing(entries: Sequence[Entry], stamps: Mapping[bytes, Stamp]) -> bytes:
+    """`entries` sorted by name; `stamps` by name, missing for directories and symlinks."""
+    return _encode(
+        _Listing(encode_directory(entries), [stamps.get(e.name, NO_STAMP) for e in entries])
+    )
+
+
+def decode_listing(data: bytes | None) -> dict[bytes, tuple[Entry, Stamp]]:
     """By name; empty when there is none or it is not readable (then files are simply re-read)."""
     if data is None:
         return {}
@@ -52,18 +63,38 @@ def decode_listing(data: bytes | None) -> dict[bytes, tuple[Entry, tuple[int, in
     }
 
 
-def stamp_of(found: Found, night_ns: int) -> tuple[int, int, int]:
+def stamp_of(found: Found, night_ns: int) -> Stamp:
     """The stamp to keep for a file that was read tonight."""
     if found.ctime_ns > night_ns - RACY_NS:
-        return (UNSETTLED, 0, 0)
-    return (found.ctime_ns, found.inode, found.device)
+        return NO_STAMP
+    return (found.ctime_ns, found.inode)
 
 
-def is_unchanged(entry: Entry, stamp: tuple[int, int, int], found: Found) -> bool:
+def is_unchanged(entry: Entry, stamp: Stamp, found: Found) -> bool:
     """Whether the file need not be read again."""
     return (
-        stamp == (found.ctime_ns, found.inode, found.device)
+        stamp == (found.ctime_ns, found.inode)
         and entry.kind == found.kind
         and entry.size == found.size
         and entry.mtime_ns == found.mtime_ns
     )
+
+
+def files_print(found: Iterable[Found], night_ns: int) -> bytes:
+    """Another one whenever anything but a folder was touched; LOOK_AGAIN if it might be again."""
+    last = night_ns - RACY_NS
+    rows = []
+    for f in found:
+        if f.ctime_ns > last:
+            return LOOK_AGAIN
+        rows.append((f.name, f.kind, f.mode, f.uid, f.gid, f.size, f.mtime_ns, f.ctime_ns, f.inode))
+    return _print(rows)
+
+
+def folders_print(entries: Sequence[Entry]) -> bytes:
+    """Another one whenever a folder's entry, and so anything below it, is another."""
+    return _print(entries)
+
+
+def _print(value: object) -> bytes:
+    return hashlib.blake2b(_encode(value), digest_size=PRINT_BYTES).digest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -12,7 +12,29 @@ from peer.catalog import Catalog
 from peer.service import Problem
 
 _KEY = "marks"
+_LOOKS = "looks"
 _decoder = msgspec.msgpack.Decoder(list[bytes])
+
+
+class Look(msgspec.Struct, frozen=True, array_like=True):
+    """How a marked path was met last night: its device's number, and a file's stamp."""
+
+    device: int
+    stamp: tuple[int, int]
+
+
+_looks_decoder = msgspec.msgpack.Decoder(dict[bytes, Look])
+
+
+def read_looks(catalog: Catalog) -> dict[bytes, Look]:
+    """How the marked paths were met when the last tree was made."""
+    data = catalog.get_meta(_LOOKS)
+    return {} if data is None else _looks_decoder.decode(data)
+
+
+def write_looks(catalog: Catalog, looks: Mapping[bytes, Look]) -> None:
+    """Keep how the marked paths were met."""
+    catalog.set_meta(_LOOKS, msgspec.msgpack.encode(dict(looks)))
 
 
 def read_marks(catalog: Catalog) -> list[bytes]:

@@ -1,7 +1,7 @@
 """What the agent, the engine and its workers say to each other during a night.
 
-    agent  -> engine   StartBackup, Released, Stop
-    engine -> agent    PackMade, Progress, Note, NightReady, Failed
+    agent  -> engine   StartBackup, Released, HaveRange, LostPack, Stop
+    engine -> agent    PackMade, Progress, Note, NeedRange, NightReady, Failed
     engine -> worker   StartWorker, Batch, Claimed, Flush
     worker -> engine   Claim, PackMade, BatchDone, Flushed
 
@@ -28,7 +28,11 @@ class Recipe(msgspec.Struct, frozen=True):
 
 
 class StartBackup(msgspec.Struct, frozen=True, tag="start"):
-    """All that the engine needs to know; `master` is the member's secret, never logged."""
+    """All that the engine needs to know; `master` is the member's secret, never logged.
+
+    Ranges of packs that the engine asks for are put into `scratch`. `keep` is the retention in
+    words; snapshots up to and including `hold` stay whatever it says.
+    """
 
     master: bytes
     catalog: str
@@ -40,6 +44,9 @@ class StartBackup(msgspec.Struct, frozen=True, tag="start"):
     workers: int
     spool_bytes_max: int
     spool_bytes: int
+    scratch: str
+    keep: str = ""
+    hold: bytes = b""
 
     def __repr__(self) -> str:
         return f"StartBackup({len(self.marks)} marks)"
@@ -66,6 +73,7 @@ class PackMade(msgspec.Struct, frozen=True, tag="pack"):
     chunk_ids: bytes
     chunk_lengths: list[int]
     spool_bytes: int
+    is_copy: bool = False
     row: int = 0
 
 
@@ -86,7 +94,12 @@ class Note(msgspec.Struct, frozen=True, tag="note"):
 
 
 class NightReady(msgspec.Struct, frozen=True, tag="ready"):
-    """Every pack of the snapshot is recorded; once all are safe, its root record may go out."""
+    """Every pack of the snapshot is recorded; once all are safe, its root record may go out.
+
+    That record names the snapshots of `kept` and then this one, and holds back retention for those
+    up to and including `hold`. `gone` and `before` are files' chunks that the last snapshot had,
+    and how many of them this one has no more.
+    """
 
     snapshot: bytes
     time_ns: int
@@ -95,6 +108,12 @@ class NightReady(msgspec.Struct, frozen=True, tag="ready"):
     new_bytes: int
     notes: int
     missing_marks: list[bytes]
+    kept: list[bytes]
+    hold: bytes = b""
+    gone: int = 0
+    before: int = 0
+    removed_packs: int = 0
+    copied_bytes: int = 0
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
@@ -167,7 +186,8 @@ class Flushed(msgspec.Struct, frozen=True, tag="flushed"):
     """The open pack, if there was one, has been sent as PackMade."""
 
 
-ToEngine = StartBackup | Released | Stop
-FromEngine = PackMade | Progress | Note | NightReady | Failed
 ToWorker = StartWorker | Batch | Claimed | Flush
 FromWorker = Claim | PackMade | BatchDone | Flushed | Failed
+ToEngine = StartBackup | Released | Stop
+FromEngine = PackMade | Progress | Note | NightReady | Failed
+"""Both ways beside these travel the messages of `peer.restore.messages` about ranges of packs."""

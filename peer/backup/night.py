@@ -12,8 +12,9 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chunking.formats import PACK_INDEX, PackId
+from chunking.formats import PackId
 from chunking.pack import target_for
+from chunking.root import RootRecord
 from peer.backup.marks import outermost, read_marks
 from peer.backup.messages import (
     Failed,
@@ -26,11 +27,16 @@ from peer.backup.messages import (
     StartBackup,
     Stop,
 )
-from peer.backup.publish import make_root, publish, sync_snapshots
+from peer.backup.packer import is_pack_file
+from peer.backup.publish import lacks_index, make_root, publish, read_record, settle
+from peer.backup.settings import hold_of, keep_of
 from peer.backup.ship import Shipment, Shipper
 from peer.backup.survey import survey
 from peer.catalog import PackRow, share_names
 from peer.member import Emit, Engine, Member
+from peer.restore.fetch import Fetcher, PackUnavailable
+from peer.restore.job import new_fetcher, remembered, scratch_folder
+from peer.restore.messages import HaveRange, LostPack, NeedRange
 from peer.restore.recover import fill_catalog
 from peer.service import Event, Problem, done, note, progress
 from peer.upkeep import reconcile
@@ -93,11 +99,10 @@ class Night:
         shipping = asyncio.create_task(self._shipper.run())
         reporting = asyncio.create_task(self._report())
         try:
-            behind = await self._m.run_blocking(sync_snapshots, self._m)
-            if behind is not None:
-                await fill_catalog(self._m, behind, self._emit)
+            record = await self._settle()
             await self._resume()
-            ready = await self._run_engine(outermost(marks))
+            async with scratch_folder(self._m) as scratch:
+                ready = await self._run_engine(outermost(marks), record, scratch)
             await self._settled(shipping)
             return await self._finish(ready, marks)
         finally:
@@ -108,6 +113,15 @@ class Night:
 
     # --- before -----------------------------------------------------------------------------
 
+    async def _settle(self) -> RootRecord | None:
+        """Start from what the last root record made true; it is the truth about snapshots."""
+        call = self._m.run_blocking
+        record = await call(read_record, self._m)
+        if record is not None and await call(lacks_index, self._m, record):
+            await fill_catalog(self._m, record, self._emit)
+        await call(settle, self._m, record)
+        return record
+
     async def _resume(self) -> None:
         """Go on with what an earlier night left in the spool."""
         for row, path, acked in await self._m.run_blocking(self._leftovers):
@@ -116,27 +130,27 @@ class Night:
 
     def _leftovers(self) -> list[tuple[PackRow, Path, dict[int, MemberId]]]:
         """Packs with a spool file; drops files without a pack, and unsafe packs without a file."""
-        catalog, files = self._m.catalog, {}
+        catalog = self._m.catalog
+        left: dict[int, tuple[PackRow, Path, dict[int, MemberId]]] = {}
         for path in sorted(self._m.spool.iterdir()):
-            files[path.name] = path
-        left = []
-        for row in catalog.packs():
-            file = files.pop(row.id.hex(), None)
-            acked = catalog.placements(row.pack)
-            if file is not None and len(acked) < row.total:
-                left.append((row, file, acked))
-            elif file is not None:
-                file.unlink()
-            elif not row.safe and len(acked) < row.needed:
+            row = catalog.pack_by_id(bytes.fromhex(path.name)) if is_pack_file(path) else None
+            acked = {} if row is None else catalog.placements(row.pack)
+            if row is None or len(acked) == row.total:
+                path.unlink()
+            else:
+                left[row.pack] = (row, path, acked)
+        for row in catalog.unsafe_packs():
+            if row.pack not in left and len(catalog.placements(row.pack)) < row.needed:
                 catalog.drop_pack(row.pack)
-        for path in files.values():
-            path.unlink()
-        return left
+        return [left[pack] for pack in sorted(left)]
 
     # --- shipping ---------------------------------------------------------------------------
 
-    async def _run_engine(self, marks: list[bytes]) -> NightReady:
+    async def _run_engine(
+        self, marks: list[bytes], record: RootRecord | None, scratch: Path
+    ) -> NightReady:
         member = self._m
+        settings = record.settings if record is not None else {}
         recipe = Recipe(
             owner=member.member,
             needed=self._code.needed,
@@ -156,8 +170,12 @@ class Night:
                 workers=member.workers,
                 spool_bytes_max=member.spool_bytes_max,
                 spool_bytes=self._spooled,
+                scratch=str(scratch),
+                keep=str(keep_of(member.catalog, settings)),
+                hold=hold_of(member.catalog, settings, record.counter if record else 0),
             )
         )
+        ranges = _Ranges(member, engine, scratch)
         if self._freed_early:
             engine.send(Released(self._freed_early))
         stalled = asyncio.create_task(self._stop_when_stalled(engine))
@@ -166,6 +184,8 @@ class Night:
                 match message:
                     case PackMade():
                         self._add_pack(message)
+                    case NeedRange():
+                        ranges.fetch(message)
                     case Progress(files, size, files_total, bytes_total):
                         self._tally.files, self._tally.bytes = files, size
                         self._tally.files_total = files_total
@@ -179,6 +199,7 @@ class Night:
                         raise Problem(f"The backup had to stop: {text}.")
         finally:
             stalled.cancel()
+            await ranges.close()
             await engine.end()
         if stalled.done() and not stalled.cancelled():
             raise Problem(self._too_few(len(self._shipper.unsafe)), "Try again later.")
@@ -196,7 +217,8 @@ class Night:
             length=made.length,
             shares=share_names(made.shares),
             safe=False,
-            indexed=made.kind == PACK_INDEX,
+            index_pack=0,
+            is_copy=made.is_copy,
         )
         self._tally.packed += made.length
         self._tally.stored += made.spool_bytes
@@ -267,6 +289,8 @@ class Night:
                 f"Only {len(holders)} friends could be told about the new snapshot.",
                 "Back up again; only that is left to do.",
             )
+        record = await self._m.run_blocking(read_record, self._m)
+        await self._m.run_blocking(settle, self._m, record)
         await self._tidy()
         spare, _ = await self._m.run_blocking(self._m.catalog.thinnest)
         return self._succeeded(ready, spare)
@@ -352,6 +376,46 @@ class Night:
         return (
             "; ".join(problems) + ". " if problems else ""
         ) + "Back up again when more are there."
+
+
+class _Ranges:
+    """Fetches what the engine needs of packs that only friends have: seldom anything."""
+
+    def __init__(self, member: Member, engine: Engine, scratch: Path) -> None:
+        self._m, self._engine, self._scratch = member, engine, scratch
+        self._fetcher: Fetcher | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def fetch(self, need: NeedRange) -> None:
+        """Answer it when it is there."""
+        task = asyncio.create_task(self._answer(need))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _answer(self, need: NeedRange) -> None:
+        call = self._m.run_blocking
+        try:
+            if self._fetcher is None:
+                where = await call(remembered, self._m)
+                self._fetcher = new_fetcher(self._m, self._scratch, where)
+            row = await call(self._m.catalog.pack, need.row)
+            await self._fetcher.fetch_range(row, need.row, need.offset, need.length)
+        except PackUnavailable as error:
+            self._engine.send(LostPack(need.row, str(error)))
+        except OSError as error:
+            self._engine.send(LostPack(need.row, f"there is no room to put it: {error.strerror}"))
+        except Exception:
+            # The engine waits for an answer; a fault of ours must not leave it waiting for ever.
+            log.exception("a part of a pack could not be fetched")
+            self._engine.send(LostPack(need.row, "Covey met a fault of its own"))
+        else:
+            self._engine.send(HaveRange(need.row, need.offset, need.length))
 
 
 def _count(number: int, noun: str) -> str:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from chunking.formats import NONCE_BYTES, ChunkId
+from chunking.formats import ID_BYTES, NONCE_BYTES, ChunkId
 from chunking.keys import MemberKeys
 from chunking.pack import Pack, PackWriter
 from chunking.seal import Sealer
@@ -20,12 +20,20 @@ from peer.backup.messages import PackMade, Recipe
 from peer.ports import RandomBytes
 
 
+def is_pack_file(path: Path) -> bool:
+    """Whether a file of the spool is named like a whole pack's."""
+    return len(path.name) == 2 * ID_BYTES and not set(path.name) - set("0123456789abcdef")
+
+
 class SpoolError(Exception):
     """The spool cannot be written; the text says why."""
 
 
 class Packer:
-    """Collects sealed chunks of one kind and emits packs of about `recipe.pack_bytes`."""
+    """Collects sealed chunks of one kind and emits packs of about `recipe.pack_bytes`.
+
+    With `is_copy` they are chunks that other packs have, and the packs say so.
+    """
 
     def __init__(
         self,
@@ -34,8 +42,11 @@ class Packer:
         kind: int,
         random_bytes: RandomBytes,
         made: Callable[[PackMade], None],
+        *,
+        is_copy: bool = False,
     ) -> None:
         self._keys, self._recipe, self._kind = keys, recipe, kind
+        self._is_copy = is_copy
         self._random_bytes, self._made = random_bytes, made
         self._sealer = Sealer(keys)
         self._writer: PackWriter | None = None
@@ -46,7 +57,14 @@ class Packer:
 
     def add(self, ident: ChunkId, plaintext: bytes) -> None:
         """Seal a chunk into the open pack; emits the pack when it is full."""
-        sealed = self._sealer.seal(ident, plaintext, self._random_bytes(NONCE_BYTES))
+        self._append(ident, self._sealer.seal(ident, plaintext, self._random_bytes(NONCE_BYTES)))
+
+    def add_sealed(self, ident: ChunkId, sealed: bytes) -> None:
+        """Add a chunk that was sealed before, once it has opened. Raises FormatError."""
+        self._sealer.open(ident, sealed)
+        self._append(ident, sealed)
+
+    def _append(self, ident: ChunkId, sealed: bytes) -> None:
         if self._writer is None:
             self._writer = PackWriter(self._recipe.pack_bytes)
         self._writer.add(ident, sealed)
@@ -81,6 +99,7 @@ class Packer:
                 chunk_ids=b"".join(entry.id for entry in pack.entries),
                 chunk_lengths=[entry.length for entry in pack.entries],
                 spool_bytes=size,
+                is_copy=self._is_copy,
             )
         )
 

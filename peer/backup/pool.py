@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from chunking.formats import PACK_DATA
 from chunking.keys import MemberKeys
 from peer.backup.messages import (
     Batch,
@@ -28,6 +29,7 @@ from peer.backup.messages import (
     Recipe,
     StartWorker,
 )
+from peer.backup.packer import Packer
 from peer.backup.worker import ByteWorker, ClaimNew
 from peer.pipes import FramedPipe, PipeClosed
 from peer.ports import RandomBytes
@@ -109,7 +111,8 @@ def inline_pool(
 ) -> InlinePool:
     """A pool without processes."""
     keys = MemberKeys.from_master(master)
-    return InlinePool(ByteWorker(keys, recipe, random_bytes, claim, made))
+    packer = Packer(keys, recipe, PACK_DATA, random_bytes, made)
+    return InlinePool(ByteWorker(packer, claim))
 
 
 class _Worker:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 
-from chunking.formats import NONCE_BYTES, PACK_INDEX, ChunkId, PackId, PackRef, SnapshotRef
+from chunking.formats import NONCE_BYTES, PACK_INDEX, ChunkId, SnapshotRef
 from chunking.root import RootRecord, seal_root
 from datachannel.errors import Refusal, RemoteError, Unavailable
 from datachannel.requests import put_root
+from peer.backup.indexing import pack_ref
 from peer.backup.messages import NightReady
+from peer.backup.settings import next_settings
 from peer.catalog import SnapshotRow
 from peer.member import Member
 from peer.service import Problem
@@ -21,42 +23,47 @@ from signaling.messages import MemberId
 ROOT_TIMEOUT_S = 60.0
 
 
-def sync_snapshots(member: Member) -> RootRecord | None:
-    """The root record is the truth about snapshots; a crash may have left the catalog behind.
+def read_record(member: Member) -> RootRecord | None:
+    """Our root record, after the catalog's snapshots were brought in line with it.
 
-    Returns the record when the catalog does not know all index packs that it names: then the
-    catalog was lost, and must be filled from friends before anything is built on it.
+    The record is the truth; a crash may have left the catalog behind.
     """
     record = member.read_root()
-    if record is None:
-        return None
-    member.catalog.set_snapshots(
-        [SnapshotRow(s.id, s.time_ns, s.files, s.bytes) for s in record.snapshots]
-    )
-    known = {row.id for row in member.catalog.packs(kind=PACK_INDEX)}
-    return None if all(ref.pack in known for ref in record.index_packs) else record
+    rows = record.snapshots if record is not None else ()
+    member.catalog.set_snapshots([SnapshotRow(s.id, s.time_ns, s.files, s.bytes) for s in rows])
+    return record
+
+
+def lacks_index(member: Member, record: RootRecord) -> bool:
+    """Whether the catalog was lost, so that it must be filled from friends first."""
+    return bool(member.catalog.unknown(ref.pack for ref in record.index_packs))
+
+
+def settle(member: Member, record: RootRecord | None) -> None:
+    """Let the catalog forget whatever this root record does not make true."""
+    named = record.index_packs if record is not None else ()
+    member.catalog.settle(ref.pack for ref in named)
 
 
 def make_root(member: Member, ready: NightReady, marks: list[bytes]) -> bytes:
     """Write the root record that makes the snapshot complete; all its packs are safe."""
     before = member.read_root()
-    catalog = member.catalog
+    counter = (before.counter if before else 0) + 1
+    kept = set(ready.kept)
+    older = tuple(s for s in (before.snapshots if before else ()) if s.id in kept)
     new = SnapshotRef(ChunkId(ready.snapshot), ready.time_ns, ready.files, ready.size, True)
-    snapshots = (*(before.snapshots if before else ()), new)
+    settings = next_settings(member.catalog, before.settings if before else {}, ready.hold, counter)
     record = RootRecord(
-        counter=(before.counter if before else 0) + 1,
+        counter=counter,
         time_ns=ready.time_ns,
-        snapshots=snapshots,
-        index_packs=tuple(
-            PackRef(PackId(row.id), row.needed, row.length, b"".join(row.shares))
-            for row in catalog.packs(kind=PACK_INDEX)
-        ),
+        snapshots=(*older, new),
+        index_packs=tuple(map(pack_ref, member.catalog.packs(kind=PACK_INDEX))),
         marks=tuple(marks),
-        settings={"member_name": member.name, "offer_bytes": member.offer_bytes},
+        settings={**settings, "member_name": member.name, "offer_bytes": member.offer_bytes},
     )
     data = seal_root(member.keys, record, member.random_bytes(NONCE_BYTES))
     member.write_root(data)
-    catalog.set_snapshots([SnapshotRow(s.id, s.time_ns, s.files, s.bytes) for s in snapshots])
+    read_record(member)
     return data
 
 

@@ -5,39 +5,26 @@ the trees and the index, and tells the agent of every pack; the agent ships them
 and says when a spool file is gone, which is what keeps the spool small.
 
 Order of what becomes durable (docs/format.md tells why): spool file, then catalog row with its
-chunks, then the listings that rest on them, then the index packs. The root record is the agent's.
+chunks, then the trees that rest on them, then the index packs. The root record is the agent's.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from chunking import chunker
-from chunking.formats import (
-    CHUNK_MAX,
-    CONTENT_IDS_MAX,
-    ID_BYTES,
-    NOTES_MAX,
-    PACK_INDEX,
-    PACK_META,
-    ChunkId,
-    Content,
-    IndexEntry,
-    PackEntry,
-    PackId,
-    PackRef,
-    Root,
-    ShareName,
-    Snapshot,
-)
+from chunking.formats import NOTES_MAX, PACK_INDEX, PACK_META, ChunkId, Root, Snapshot
 from chunking.formats import Note as SnapshotNote
-from chunking.index import encode_index_parts
 from chunking.keys import MemberKeys
-from chunking.tree import content_of, encode_directory, encode_snapshot, fit_notes, split_ids
-from peer.backup.listing import encode_listing
+from chunking.seal import Sealer
+from chunking.tree import fit_notes
+from peer.backup.copying import Copying
+from peer.backup.indexing import make_index
+from peer.backup.lookahead import count_files
+from peer.backup.marks import read_looks, write_looks
 from peer.backup.messages import (
     Failed,
     FileJob,
@@ -51,27 +38,36 @@ from peer.backup.messages import (
 )
 from peer.backup.packer import Packer, SpoolError
 from peer.backup.pool import Pool, WorkerDied
-from peer.backup.scan import OpenDirectory, Scan, count_files
-from peer.catalog import Catalog, NewPack, PackRow
+from peer.backup.ranges import NotToBeHad, RangeReader
+from peer.backup.recorder import Recorder
+from peer.backup.scan import LastNight, Scan
+from peer.backup.tidy import Tidied, tidy
+from peer.backup.treework import TreeWriter
+from peer.catalog import Catalog, SeenDirectory
 from peer.ports import RandomBytes
+from peer.restore.messages import HaveRange, LostPack, NeedRange
+from peer.upkeep.compaction import choose_rewrites
+from peer.upkeep.retention import Keep, parse_keep
+
+log = logging.getLogger("covey.night")
 
 BATCH_FILES_MAX = 256
 BATCH_BYTES_MAX = 4 << 20
 """A batch keeps a worker busy for some 10 ms: long against a pipe's latency, short to wait for."""
 JOBS_OPEN_MAX = 2048
 """Files handed out at a time; bounds the memory of a walk through one very wide directory."""
-LISTINGS_STAGED_TOGETHER = 256
+SEEN_TOGETHER = 256
 PROGRESS_EVERY_FILES = 512
 
 
 class Agent(Protocol):
     """The engine's way to the agent."""
 
-    def send(self, message: PackMade | Progress | Note | NightReady | Failed) -> None:
+    def send(self, message: PackMade | Progress | Note | NeedRange | NightReady | Failed) -> None:
         """Tell the agent; may wait while it is behind."""
         ...
 
-    def poll(self, *, wait: bool) -> list[Released | Stop]:
+    def poll(self, *, wait: bool) -> list[Released | HaveRange | LostPack | Stop]:
         """What the agent has said; with `wait`, at least one message."""
         ...
 
@@ -94,30 +90,30 @@ class BackupRun:
         random_bytes: RandomBytes,
     ) -> None:
         self._start, self._agent = start, agent
+        self._random_bytes = random_bytes
         self._catalog = Catalog(Path(start.catalog))
-        keys = MemberKeys.from_master(start.master)
-        self._meta = Packer(keys, start.recipe, PACK_META, random_bytes, self._pack_made)
-        self._index = Packer(keys, start.recipe, PACK_INDEX, random_bytes, self._pack_made)
-        self._pool = make_pool(self._claim, self._pack_made)
-        self._claimed: set[ChunkId] = set()
+        self._keys = MemberKeys.from_master(start.master)
+        self._recorder = Recorder(self._catalog, self._tell_pack, self._wait_for_room)
+        self._meta = self._packer(PACK_META)
+        self._trees = TreeWriter(self._add_meta)
+        self._pool = make_pool(self._recorder.claim, self._recorder.made)
         self._spooled = start.spool_bytes
-        self._listings: list[tuple[bytes, bytes]] = []
+        self._seen: list[SeenDirectory] = []
+        self._gone: list[bytes] = []
         self._notes: list[SnapshotNote] = []
         self._note_count = 0
-        self._new_bytes = 0
         self._reported_files = -PROGRESS_EVERY_FILES
         self._batch: list[FileJob] = []
         self._batch_bytes = 0
         self._totals = (0, 0)
-        self._scan = Scan(
-            start.marks,
-            start.exclude,
+        self._reader = RangeReader(
             self._catalog,
-            start.time_ns,
-            self._close_directory,
-            self._fold,
-            self._note,
+            Sealer(self._keys),
+            Path(start.scratch),
+            agent.send,
+            lambda: self._hear(wait=True),
         )
+        self._scan: Scan
 
     def run(self) -> None:
         """The whole night. Ends with NightReady or Failed; everything recorded stays."""
@@ -132,9 +128,9 @@ class BackupRun:
             self._catalog.close()
 
     def _run(self) -> None:
-        start = self._start
-        self._catalog.clear_staged()
+        self._catalog.begin_tree()
         self._expect_totals()
+        self._scan = self._new_scan()
         for job in self._scan.next_jobs():
             self._add_job(job)
         self._submit_batch()
@@ -144,33 +140,60 @@ class BackupRun:
         if not self._scan.roots:
             self._agent.send(Failed("none of the marked folders is there tonight"))
             return
-        snapshot = Snapshot(
-            time_ns=start.time_ns,
-            member=start.member_name,
-            roots=tuple(Root(path, entry) for path, entry in sorted(self._scan.roots.items())),
-            files=self._scan.files,
-            bytes=self._scan.bytes,
-            notes=fit_notes(self._notes),
-        )
-        ident = self._add_meta(encode_snapshot(snapshot))
-        self._meta.flush()
-        self._stage_listings()
-        self._catalog.adopt_listings()
-        self._make_index()
+        snapshot = self._record_tree()
         self._report(force=True)
-        self._agent.send(
-            NightReady(
-                snapshot=ident,
-                time_ns=start.time_ns,
-                files=self._scan.files,
-                size=self._scan.bytes,
-                new_bytes=self._new_bytes,
-                notes=self._note_count,
-                missing_marks=self._scan.missing,
-            )
+        start = self._start
+        tidied = tidy(
+            self._catalog, self._reader, snapshot, start.time_ns, _keep(start.keep), start.hold
+        )
+        copied = self._copy(tidied)
+        self._make_index(tidied)
+        self._agent.send(self._ready(snapshot, tidied, copied))
+
+    def _ready(self, snapshot: ChunkId, tidied: Tidied, copied: int) -> NightReady:
+        return NightReady(
+            snapshot=snapshot,
+            time_ns=self._start.time_ns,
+            files=self._scan.files,
+            size=self._scan.bytes,
+            new_bytes=self._recorder.new_bytes,
+            notes=self._note_count,
+            missing_marks=self._scan.missing,
+            kept=list(tidied.kept),
+            hold=tidied.hold,
+            gone=tidied.change.gone_chunks if tidied.change.is_drastic else 0,
+            before=tidied.change.chunks,
+            removed_packs=len(tidied.gone),
+            copied_bytes=copied,
         )
 
     # --- files ------------------------------------------------------------------------------
+
+    def _new_scan(self) -> Scan:
+        return Scan(
+            self._start.marks,
+            self._start.exclude,
+            self._catalog,
+            self._start.time_ns,
+            self._last_night(),
+            self._trees.directory,
+            self._trees.fold,
+            self._keep_aside,
+            self._note,
+        )
+
+    def _last_night(self) -> LastNight:
+        """What stood at the marked roots: from the catalog, or from friends after a recovery."""
+        last = self._catalog.last_tree()
+        snapshots = self._catalog.snapshots()
+        try:
+            if last is not None:
+                return LastNight.of(last[1], read_looks(self._catalog))
+            if snapshots:
+                return LastNight.of(self._reader.chunk(snapshots[-1].id), {})
+        except NotToBeHad as error:
+            log.warning("the last snapshot cannot be read tonight: %s", error)
+        return LastNight()
 
     def _expect_totals(self) -> None:
         """What the progress bar goes by: the last night, or a look ahead beside the work."""
@@ -193,7 +216,7 @@ class BackupRun:
     def _submit_batch(self) -> None:
         if not self._batch:
             return
-        self._throttle()
+        self._wait_for_room()
         while not self._pool.has_room() or self._scan.open_jobs() > JOBS_OPEN_MAX:
             if not self._pool.busy():
                 break
@@ -206,113 +229,88 @@ class BackupRun:
             self._scan.file_done(result)
         self._report()
 
-    def _claim(self, joined: bytes) -> bytes:
-        """Which chunks the asking worker must store; they count as claimed from now on."""
-        self._throttle()
-        ids = split_ids(joined)
-        known = self._catalog.known_chunks([i for i in ids if i not in self._claimed])
-        mask = bytearray()
-        for ident in ids:
-            wanted = ident not in known and ident not in self._claimed
-            if wanted:
-                self._claimed.add(ident)
-            mask.append(wanted)
-        return bytes(mask)
+    # --- trees, snapshot, index -------------------------------------------------------------
 
-    # --- packs ------------------------------------------------------------------------------
+    def _keep_aside(self, seen: SeenDirectory, gone: list[bytes]) -> None:
+        self._seen.append(seen)
+        self._gone += gone
+        if len(self._seen) >= SEEN_TOGETHER:
+            self._write_aside()
 
-    def _pack_made(self, made: PackMade) -> None:
-        """Its spool file is complete: record it with its chunks, then tell the agent."""
-        ids = split_ids(made.chunk_ids)
-        offset, chunks = 0, []
-        for ident, length in zip(ids, made.chunk_lengths, strict=True):
-            chunks.append((ident, offset, length))
-            offset += length
-        row = self._catalog.record_pack(
-            NewPack(
-                id=PackId(made.id),
-                kind=made.kind,
-                needed=made.needed,
-                length=made.length,
-                shares=tuple(ShareName(name) for name in split_ids(made.shares)),
-                chunks=tuple(chunks),
-            )
+    def _write_aside(self) -> None:
+        self._catalog.keep_aside(self._seen, self._gone, self._trees.take_nodes())
+        self._seen, self._gone = [], []
+
+    def _record_tree(self) -> ChunkId:
+        """Store the snapshot, and adopt tonight's directories now that every pack is recorded."""
+        start, scan = self._start, self._scan
+        snapshot = Snapshot(
+            time_ns=start.time_ns,
+            member=start.member_name,
+            roots=tuple(Root(path, entry) for path, entry in sorted(scan.roots.items())),
+            files=scan.files,
+            bytes=scan.bytes,
+            notes=fit_notes(self._notes),
         )
-        self._claimed.difference_update(ids)
-        self._new_bytes += made.length
+        ident, encoded = self._trees.snapshot(snapshot)
+        self._meta.flush()
+        self._gone += scan.unmarked()
+        self._write_aside()
+        self._catalog.adopt_tree(ident, encoded)
+        write_looks(self._catalog, scan.looks)
+        return ident
+
+    def _add_meta(self, data: bytes) -> ChunkId:
+        ident = self._meta.chunk_id(data)
+        if self._recorder.claim_one(ident):
+            self._meta.add(ident, data)
+        return ident
+
+    def _copy(self, tidied: Tidied) -> int:
+        """Copy what lives of packs that are mostly dead; bytes copied."""
+        packs = choose_rewrites(tidied.uses, self._start.recipe.pack_bytes)
+        if not packs:
+            return 0
+        before = self._recorder.new_bytes
+        copying = Copying(
+            self._catalog, self._reader, lambda kind: self._packer(kind, is_copy=True)
+        )
+        copying.run(packs, tidied.live)
+        return self._recorder.new_bytes - before
+
+    def _make_index(self, tidied: Tidied) -> None:
+        made = self._recorder.index_packs
+        make_index(self._catalog, self._packer(PACK_INDEX), tidied.gone, made)
+
+    def _packer(self, kind: int, *, is_copy: bool = False) -> Packer:
+        recipe, made = self._start.recipe, self._recorder.made
+        return Packer(self._keys, recipe, kind, self._random_bytes, made, is_copy=is_copy)
+
+    # --- the agent --------------------------------------------------------------------------
+
+    def _tell_pack(self, made: PackMade) -> None:
         self._spooled += made.spool_bytes
-        self._agent.send(
-            PackMade(
-                id=made.id,
-                kind=made.kind,
-                needed=made.needed,
-                length=made.length,
-                shares=made.shares,
-                chunk_ids=b"",
-                chunk_lengths=[],
-                spool_bytes=made.spool_bytes,
-                row=row.pack,
-            )
-        )
+        self._agent.send(made)
 
-    def _throttle(self) -> None:
+    def _wait_for_room(self) -> None:
         """Wait while the spool is full; notice when the agent wants an end."""
         self._hear(wait=False)
         while self._spooled > self._start.spool_bytes_max:
             self._report(force=True)
             self._hear(wait=True)
 
-    def _hear(self, *, wait: bool) -> None:
+    def _hear(self, *, wait: bool) -> list[HaveRange | LostPack | Stop]:
+        """What the agent says, less what leaves the spool. Raises Stopped."""
+        answers: list[HaveRange | LostPack | Stop] = []
         for message in self._agent.poll(wait=wait):
-            if isinstance(message, Stop):
-                raise Stopped
-            self._spooled -= message.size
-
-    # --- trees, snapshot, index -------------------------------------------------------------
-
-    def _close_directory(self, directory: OpenDirectory) -> Content:
-        entries = [directory.entries[name] for name in sorted(directory.entries)]
-        listing = encode_listing(entries, directory.stamps)
-        self._listings.append((directory.path, listing))
-        if len(self._listings) >= LISTINGS_STAGED_TOGETHER:
-            self._stage_listings()
-        return self._store_content(encode_directory(entries))
-
-    def _stage_listings(self) -> None:
-        self._catalog.stage_listings(self._listings)
-        self._listings = []
-
-    def _store_content(self, data: bytes) -> Content:
-        """Keep a directory's listing as content, cut like a file."""
-        chunks = [data] if len(data) <= CHUNK_MAX else chunker.split_stream([data])
-        return content_of([self._add_meta(chunk) for chunk in chunks], self._add_meta)
-
-    def _fold(self, content: Content) -> Content:
-        """Move a file's long list of ids into list chunks."""
-        if len(content.ids) <= CONTENT_IDS_MAX * ID_BYTES:
-            return content
-        return content_of(split_ids(content.ids), self._add_meta)
-
-    def _add_meta(self, data: bytes) -> ChunkId:
-        ident = self._meta.chunk_id(data)
-        if ident not in self._claimed and not self._catalog.known_chunks([ident]):
-            self._claimed.add(ident)
-            self._meta.add(ident, data)
-        return ident
-
-    def _make_index(self) -> None:
-        """List every pack that no index pack lists yet."""
-        rows = self._catalog.unindexed_packs()
-        for data in encode_index_parts(self._index_entry(row) for row in rows):
-            self._index.add(self._index.chunk_id(data), data)
-        self._index.flush()
-        self._catalog.mark_indexed(row.pack for row in rows)
-
-    def _index_entry(self, row: PackRow) -> IndexEntry:
-        chunks = tuple(PackEntry(*chunk) for chunk in self._catalog.chunks_of(row.pack))
-        return IndexEntry(pack_ref(row), row.kind, chunks)
-
-    # --- telling ----------------------------------------------------------------------------
+            match message:
+                case Stop():
+                    raise Stopped
+                case Released(size):
+                    self._spooled -= size
+                case _:
+                    answers.append(message)
+        return answers
 
     def _note(self, path: bytes, text: str) -> None:
         self._note_count += 1
@@ -334,6 +332,5 @@ class BackupRun:
             )
 
 
-def pack_ref(row: PackRow) -> PackRef:
-    """How signed formats name a pack."""
-    return PackRef(row.id, row.needed, row.length, b"".join(row.shares))
+def _keep(text: str) -> Keep:
+    return parse_keep(text) if text else Keep()

@@ -5,31 +5,56 @@ been read and all its directories are complete; then its listing is encoded, sto
 a file's, and handed to its parent. So memory is bounded by the depth, the widest directory and the
 files under way, not by the number of files.
 
-What is unchanged since the last complete scan is not read: its entry is taken from the catalog.
+What is unchanged since the last complete scan is not read: a file's entry, and a whole directory's
+content, are taken from the catalog. What cannot be looked at tonight stays as it was: a marked root
+that is missing or whose disk is not mounted, and a directory that cannot be listed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from chunking.formats import (
     KIND_DIR,
     KIND_FILE,
+    KIND_OTHER,
     KIND_SYMLINK,
     NO_CONTENT,
     Content,
     Entry,
 )
-from peer.backup.listing import decode_listing, is_unchanged, stamp_of
+from chunking.tree import decode_snapshot
+from peer.backup.listing import (
+    LOOK_AGAIN,
+    NO_STAMP,
+    Stamp,
+    decode_listing,
+    encode_listing,
+    files_print,
+    folders_print,
+    is_unchanged,
+    stamp_of,
+)
+from peer.backup.marks import Look, outermost
 from peer.backup.messages import FileJob, FileResult
-from peer.catalog import Catalog
+from peer.catalog import Catalog, DirectoryRow, SeenDirectory
 from peer.files import reader
 from peer.files.reader import Found
 
-Stamp = tuple[int, int, int]
+
+@dataclass(frozen=True, slots=True)
+class LastNight:
+    """What the last tree had at the marked roots, and how those were met."""
+
+    roots: Mapping[bytes, Entry] = field(default_factory=dict)
+    looks: Mapping[bytes, Look] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, snapshot: bytes, looks: Mapping[bytes, Look]) -> LastNight:
+        """From an encoded snapshot. Raises FormatError."""
+        return cls({root.path: root.entry for root in decode_snapshot(snapshot).roots}, looks)
 
 
 @dataclass(slots=True, eq=False)
@@ -39,8 +64,19 @@ class OpenDirectory:
     path: bytes
     found: Found
     parent: OpenDirectory | None
+    before: DirectoryRow | None = None
+    """How the last scan saw it."""
+    files_print: bytes = LOOK_AGAIN
+    same_files: bool = False
+    """Nothing but folders can have changed here; `entries` has no files then."""
+    kept: bool = False
+    """It cannot be listed tonight, and stays as it was."""
     entries: dict[bytes, Entry] = field(default_factory=dict)
     stamps: dict[bytes, Stamp] = field(default_factory=dict)
+    folders: dict[bytes, Entry] = field(default_factory=dict)
+    old_folders: set[bytes] = field(default_factory=set)
+    files: int = 0
+    bytes: int = 0
     pending: int = 1
     """Files and directories still to come, and 1 for the walk itself."""
 
@@ -48,9 +84,9 @@ class OpenDirectory:
 class Scan:
     """One walk over all marks. `next_jobs` drives it; results come in by `file_done`.
 
-    `close_directory(directory)` stores a complete directory's listing; `fold(content)` shortens a
-    long list of ids; `note(path, text)` tells of what was left out. Complete roots end up in
-    `roots`.
+    `store(entries)` stores a directory's listing; `fold(content)` shortens a long list of ids;
+    `keep(seen, gone)` keeps aside what changed for the catalog; `note(path, text)` tells of what
+    was left out. Complete roots end up in `roots`, and their devices in `devices`.
     """
 
     def __init__(
@@ -59,18 +95,21 @@ class Scan:
         exclude: list[bytes],
         catalog: Catalog,
         night_ns: int,
-        close_directory: Callable[[OpenDirectory], Content],
+        last: LastNight,
+        store: Callable[[list[Entry]], Content],
         fold: Callable[[Content], Content],
+        keep: Callable[[SeenDirectory, list[bytes]], None],
         note: Callable[[bytes, str], None],
     ) -> None:
         self._exclude = set(exclude)
-        self._catalog, self._night_ns = catalog, night_ns
-        self._close_directory, self._fold, self._note = close_directory, fold, note
+        self._catalog, self._night_ns, self._last = catalog, night_ns, last
+        self._store, self._fold, self._keep, self._note = store, fold, keep, note
         self._jobs: dict[int, tuple[OpenDirectory | None, bytes]] = {}
         self._job_number = 0
         self._stack: list[OpenDirectory] = []
-        self._marks = iter(sorted(set(marks)))
+        self._marks = sorted(set(marks))
         self.roots: dict[bytes, Entry] = {}
+        self.looks: dict[bytes, Look] = {}
         self.missing: list[bytes] = []
         self.files = 0
         self.bytes = 0
@@ -92,70 +131,224 @@ class Scan:
             entry = _file_entry(name, result, self._fold(result.content))
             if result.remark:
                 self._note(path, result.remark)
-            self._count(entry)
+            self._count(entry, directory)
             if directory is None:
                 self.roots[path] = entry
+                self.looks[path] = self._look_after(result)
             else:
                 directory.entries[name] = entry
                 if result.settled:
                     directory.stamps[name] = stamp_of(result.found, self._night_ns)
         if directory is not None:
+            if result.found is None or result.remark or not result.settled:
+                directory.files_print = LOOK_AGAIN
             self._one_less(directory)
+
+    def _look_after(self, result: FileResult) -> Look:
+        """How a marked file was met, now that it was read."""
+        assert result.found is not None
+        stamp = stamp_of(result.found, self._night_ns) if result.settled else NO_STAMP
+        return Look(result.found.device, stamp)
 
     def open_jobs(self) -> int:
         """Files handed out whose results are still to come."""
         return len(self._jobs)
 
+    # --- roots ------------------------------------------------------------------------------
+
     def _begin_mark(self, mark: bytes) -> Iterator[FileJob]:
         try:
             found = reader.stat_root(mark)
         except OSError:
-            self.missing.append(mark)
-            self._note(mark, "not there tonight; what was backed up before is kept")
+            self._miss(mark)
             return
+        stamp = stamp_of(found, self._night_ns)
+        self.looks[mark] = Look(found.device, stamp)
         if found.kind == KIND_DIR:
             self._stack.append(OpenDirectory(mark, found, None))
         elif found.kind == KIND_FILE:
-            yield self._job(None, mark, found)
+            old, look = self._last.roots.get(mark), self._last.looks.get(mark)
+            if old is not None and look is not None and is_unchanged(old, look.stamp, found):
+                self.roots[mark] = old
+                self._count(old, None)
+            else:
+                yield self._job(None, mark, found)
         elif found.kind == KIND_SYMLINK:
             self.roots[mark] = self._plain_entry(_root_name(mark), mark, found)
         else:
             self._note(mark, "left out: not a file, a folder or a link")
 
+    def _miss(self, mark: bytes) -> None:
+        """A marked root is not there tonight: it goes on in the new snapshot as it was."""
+        self.missing.append(mark)
+        self._note(mark, "not there tonight; what was backed up before is kept")
+        self.looks.pop(mark, None)
+        if mark in self._last.looks:
+            self.looks[mark] = self._last.looks[mark]
+        old = self._last.roots.get(mark)
+        if old is None:
+            return
+        self.roots[mark] = old
+        if old.kind == KIND_DIR:
+            files, size = self._catalog.totals_below(mark)
+            self.files += files
+            self.bytes += size
+        else:
+            self._count(old, None)
+
+    def unmarked(self) -> list[bytes]:
+        """Roots of the last tree that lie below no mark any more."""
+        return [path for path in self._last.roots if outermost([*self._marks, path]) != self._marks]
+
+    def _is_unmounted(self, directory: OpenDirectory, listing: list[Found]) -> bool:
+        """An empty root on another device than last night: the place where a disk belongs."""
+        path = directory.path
+        look = self._last.looks.get(path)
+        return (
+            directory.parent is None
+            and not listing
+            and path in self._last.roots
+            and look is not None
+            and look.device != directory.found.device
+        )
+
+    # --- directories ------------------------------------------------------------------------
+
     def _walk_directory(self, directory: OpenDirectory) -> Iterator[FileJob]:
+        directory.before = self._catalog.directory(directory.path)
         try:
             listing = reader.list_directory(directory.path)
         except OSError as error:
-            self._note(directory.path, f"left out: {(error.strerror or 'unreadable').lower()}")
-            listing = []
-        cached = decode_listing(self._catalog.listing(directory.path))
+            self._keep_as_it_was(directory, (error.strerror or "unreadable").lower())
+            return
+        if self._is_unmounted(directory, listing):
+            self._miss(directory.path)
+            return
+        files = [found for found in listing if found.kind != KIND_DIR]
+        directory.files_print = files_print(files, self._night_ns)
+        before = directory.before
+        known = before is not None and directory.files_print != LOOK_AGAIN
+        if before is not None and known and before.files_print == directory.files_print:
+            directory.same_files = True
+            directory.files, directory.bytes = before.files, before.bytes
+            self.files += before.files
+            self.bytes += before.bytes
+        else:
+            yield from self._look_at_files(directory, files)
         below: list[OpenDirectory] = []
         for found in listing:
+            if found.kind == KIND_DIR:
+                path = os.path.join(directory.path, found.name)
+                if path not in self._exclude:
+                    directory.pending += 1
+                    below.append(OpenDirectory(path, found, directory))
+        self._stack.extend(reversed(below))
+        self._one_less(directory)
+
+    def _look_at_files(self, directory: OpenDirectory, files: list[Found]) -> Iterator[FileJob]:
+        """Take unchanged files from the catalog; yield the others."""
+        cached = self._cached(directory)
+        for found in files:
             path = os.path.join(directory.path, found.name)
             if found.kind == KIND_FILE:
                 old = cached.get(found.name)
                 if old is not None and is_unchanged(*old, found):
                     directory.entries[found.name], directory.stamps[found.name] = old
-                    self._count(old[0])
+                    self._count(old[0], directory)
                 else:
                     directory.pending += 1
                     yield self._job(directory, path, found)
-            elif found.kind == KIND_DIR:
-                if path not in self._exclude:
-                    directory.pending += 1
-                    below.append(OpenDirectory(path, found, directory))
             elif found.kind == KIND_SYMLINK:
                 self._add_symlink(directory, path, found)
             else:
+                assert found.kind == KIND_OTHER
+                directory.files_print = LOOK_AGAIN  # so that it is told every night
                 self._note(path, "left out: not a file, a folder or a link")
-        self._stack.extend(reversed(below))
+
+    def _cached(self, directory: OpenDirectory) -> dict[bytes, tuple[Entry, Stamp]]:
+        """The files of the last listing; notes which folders it had."""
+        cached = decode_listing(self._catalog.listing(directory.path))
+        directory.old_folders = {n for n, (entry, _) in cached.items() if entry.kind == KIND_DIR}
+        return {n: old for n, old in cached.items() if old[0].kind != KIND_DIR}
+
+    def _keep_as_it_was(self, directory: OpenDirectory, reason: str) -> None:
+        if directory.before is None:
+            self._note(directory.path, f"left out: {reason}")
+        elif directory.parent is None:
+            self._miss(directory.path)
+            return
+        else:
+            self._note(directory.path, f"{reason}; what was backed up before is kept")
+            directory.kept = True
+            files, size = self._catalog.totals_below(directory.path)
+            self.files += files
+            self.bytes += size
         self._one_less(directory)
 
     def _add_symlink(self, directory: OpenDirectory, path: bytes, found: Found) -> None:
         try:
             directory.entries[found.name] = self._plain_entry(found.name, path, found)
         except OSError as error:
+            directory.files_print = LOOK_AGAIN
             self._note(path, f"left out: {(error.strerror or 'unreadable').lower()}")
+
+    def _one_less(self, directory: OpenDirectory) -> None:
+        """One thing that `directory` waited for is there; complete it and its parents if it can."""
+        current: OpenDirectory | None = directory
+        while current is not None:
+            current.pending -= 1
+            if current.pending:
+                return
+            self._complete(current)
+            current = current.parent
+
+    def _complete(self, directory: OpenDirectory) -> None:
+        content = self._content(directory)
+        parent = directory.parent
+        name = _root_name(directory.path) if parent is None else directory.found.name
+        try:
+            entry = self._plain_entry(name, directory.path, directory.found, content)
+        except OSError as error:
+            self._note(directory.path, f"left out: {(error.strerror or 'unreadable').lower()}")
+            return
+        if parent is None:
+            self.roots[directory.path] = entry
+        else:
+            parent.folders[name] = entry
+
+    def _content(self, directory: OpenDirectory) -> Content:
+        """The directory's listing as content: the same as before when nothing below changed."""
+        before = directory.before
+        if directory.kept:
+            assert before is not None
+            return Content(before.level, before.ids)
+        folders = [directory.folders[name] for name in sorted(directory.folders)]
+        print_now = folders_print(folders)
+        if directory.same_files:
+            assert before is not None
+            if before.folders_print == print_now:
+                return Content(before.level, before.ids)
+            for name, (entry, stamp) in self._cached(directory).items():
+                directory.entries[name], directory.stamps[name] = entry, stamp
+        entries = sorted([*directory.entries.values(), *folders], key=lambda entry: entry.name)
+        content = self._store(entries)
+        row = DirectoryRow(
+            directory.files_print,
+            print_now,
+            content.level,
+            content.ids,
+            directory.files,
+            directory.bytes,
+        )
+        gone = [
+            os.path.join(directory.path, name)
+            for name in sorted(directory.old_folders - directory.folders.keys())
+        ]
+        listing = encode_listing(entries, directory.stamps)
+        self._keep(SeenDirectory(directory.path, row, listing), gone)
+        return content
+
+    # --- entries ----------------------------------------------------------------------------
 
     def _plain_entry(
         self, name: bytes, path: bytes, found: Found, content: Content = NO_CONTENT
@@ -181,33 +374,12 @@ class Scan:
         self._jobs[self._job_number] = (directory, path)
         return FileJob(self._job_number, path, found)
 
-    def _one_less(self, directory: OpenDirectory) -> None:
-        """One thing that `directory` waited for is there; complete it and its parents if it can."""
-        current: OpenDirectory | None = directory
-        while current is not None:
-            current.pending -= 1
-            if current.pending:
-                return
-            self._complete(current)
-            current = current.parent
-
-    def _complete(self, directory: OpenDirectory) -> None:
-        content = self._close_directory(directory)
-        parent = directory.parent
-        name = _root_name(directory.path) if parent is None else directory.found.name
-        try:
-            entry = self._plain_entry(name, directory.path, directory.found, content)
-        except OSError as error:
-            self._note(directory.path, f"left out: {(error.strerror or 'unreadable').lower()}")
-            return
-        if parent is None:
-            self.roots[directory.path] = entry
-        else:
-            parent.entries[name] = entry
-
-    def _count(self, entry: Entry) -> None:
+    def _count(self, entry: Entry, directory: OpenDirectory | None) -> None:
         self.files += 1
         self.bytes += entry.size
+        if directory is not None:
+            directory.files += 1
+            directory.bytes += entry.size
 
 
 def _root_name(path: bytes) -> bytes:
@@ -242,28 +414,3 @@ def link_group(found: Found) -> int:
 
 LINK_GROUP_MODULUS = (1 << 61) - 1
 """A prime, so that inodes of two devices fall together only by a chance of 2^-61."""
-
-
-def count_files(marks: list[bytes], exclude: list[bytes]) -> tuple[int, int]:
-    """A quick look ahead for the progress bar: (files, bytes) below the marks."""
-    files = size = 0
-    excluded = set(exclude)
-    left: list[bytes] = []
-
-    def count(path: bytes, found: Found) -> None:
-        nonlocal files, size
-        if found.kind == KIND_DIR and path not in excluded:
-            left.append(path)
-        elif found.kind == KIND_FILE:
-            files += 1
-            size += found.size
-
-    for mark in marks:
-        with contextlib.suppress(OSError):
-            count(mark, reader.stat_root(mark))
-    while left:
-        folder = left.pop()
-        with contextlib.suppress(OSError):
-            for found in reader.list_directory(folder):
-                count(os.path.join(folder, found.name), found)
-    return files, size

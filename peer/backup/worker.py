@@ -28,15 +28,12 @@ from peer.backup.messages import (
     FileResult,
     Flush,
     Flushed,
-    PackMade,
-    Recipe,
     StartWorker,
     ToWorker,
 )
 from peer.backup.packer import Packer, SpoolError
 from peer.files import reader
 from peer.pipes import FramedPipe, PipeClosed
-from peer.ports import RandomBytes
 
 PENDING_BYTES_MAX = 8 << 20
 """Plaintext held while the engine is asked which chunks are new; bounds a worker's memory."""
@@ -52,16 +49,8 @@ ClaimNew = Callable[[bytes], bytes]
 class ByteWorker:
     """Turns files into chunks in packs. Not thread-safe."""
 
-    def __init__(
-        self,
-        keys: MemberKeys,
-        recipe: Recipe,
-        random_bytes: RandomBytes,
-        claim: ClaimNew,
-        made: Callable[[PackMade], None],
-    ) -> None:
-        self._packer = Packer(keys, recipe, PACK_DATA, random_bytes, made)
-        self._claim = claim
+    def __init__(self, packer: Packer, claim: ClaimNew) -> None:
+        self._packer, self._claim = packer, claim
         self._pending: list[tuple[ChunkId, bytes]] = []
         self._pending_bytes = 0
 
@@ -217,13 +206,14 @@ def main() -> None:
     start = inbox.work.get()
     if not isinstance(start, StartWorker):
         return
-    worker = ByteWorker(
+    packer = Packer(
         MemberKeys.from_master(start.master),
         start.recipe,
+        PACK_DATA,
         os.urandom,  # noqa: TID251 - a process of its own has its own source of chance
-        claim,
         pipe.send,
     )
+    worker = ByteWorker(packer, claim)
     try:
         while (message := inbox.work.get()) is not None:
             if isinstance(message, Batch):

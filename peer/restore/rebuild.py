@@ -16,14 +16,14 @@ from pathlib import Path
 
 from chunking.erasure import join
 from chunking.formats import PACK_INDEX, FormatError, IndexEntry, PackId, PackRef, ShareName
-from chunking.index import decode_index, share_names
+from chunking.index import decode_index, removed_packs, share_names
 from chunking.keys import MemberKeys
 from chunking.pack import check_pack_id, read_pack_table
 from chunking.root import RootRecord, open_root
 from chunking.seal import Sealer
 from datachannel.errors import Refusal, RemoteError, Unavailable
 from datachannel.requests import get_root
-from peer.catalog import Catalog, NewPack, SnapshotRow
+from peer.catalog import Catalog, IndexContent, NewPack, SnapshotRow
 from peer.ports import Friends, RunBlocking
 from peer.restore.fetch import Fetcher, PackUnavailable
 from peer.restore.messages import share_file
@@ -146,15 +146,18 @@ def _adopt(
     check_pack_id(data, spec.id)
     sealer = Sealer(keys)
     table = read_pack_table(keys, data)
-    entries: list[IndexEntry] = []
+    packs: list[NewPack] = []
+    removed: list[PackId] = []
     for row in table:
         sealed = data[row.offset : row.offset + row.length]
-        entries += decode_index(sealer.open(row.id, sealed))
+        index = decode_index(sealer.open(row.id, sealed))
+        packs += map(_new_pack, index.entries)
+        removed += removed_packs(index)
     for path in files.values():
         path.unlink()
     chunks = tuple((chunk.id, chunk.offset, chunk.length) for chunk in table)
     itself = NewPack(spec.id, PACK_INDEX, spec.needed, spec.length, spec.shares, chunks)
-    catalog.adopt_packs([*(_new_pack(entry) for entry in entries), itself])
+    catalog.adopt_index(IndexContent(itself, tuple(packs), tuple(removed)))
 
 
 def _new_pack(entry: IndexEntry) -> NewPack:

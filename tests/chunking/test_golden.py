@@ -78,7 +78,10 @@ def test_trees_are_still_read():
 
 
 def test_the_index_and_the_root_record_are_still_read():
-    assert index.decode_index(golden("index")) == samples.INDEX_ENTRIES
+    assert index.decode_index(golden("index")) == index.Index(b"", samples.INDEX_ENTRIES)
+    newer = index.decode_index(golden("index_2"))
+    assert newer.entries == samples.INDEX_ENTRIES
+    assert index.removed_packs(newer) == [samples.an_id(1000), samples.an_id(1001)]
     data = golden("root")
     assert root.read_root_envelope(data) == (samples.KEYS.identity_public_key, 41)
     assert root.open_root(samples.KEYS, data) == samples.ROOT_RECORD

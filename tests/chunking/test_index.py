@@ -32,7 +32,8 @@ def an_entry(seed: int = 1, chunks: int = 3) -> IndexEntry:
 def test_an_index_comes_back_sorted(seeds, chunks):
     entries = [an_entry(seed, chunks) for seed in seeds]
     data = index.encode_index(entries)
-    assert index.decode_index(data) == tuple(sorted(entries, key=lambda entry: entry.pack.pack))
+    ordered = tuple(sorted(entries, key=lambda entry: entry.pack.pack))
+    assert index.decode_index(data).entries == ordered
     assert index.encode_index(entries[::-1]) == data
 
 
@@ -70,10 +71,16 @@ WRONG_ENTRIES = [
 ]
 
 
+def raw_index(entries: list[IndexEntry], removed: bytes = b"") -> bytes:
+    return b"CVIX\x02" + msgspec.msgpack.encode((removed, entries))
+
+
 @pytest.mark.parametrize("entry", WRONG_ENTRIES, ids=range(len(WRONG_ENTRIES)))
 def test_an_impossible_entry_is_neither_written_nor_read(entry):
     with pytest.raises(FormatError):
         index.encode_index([entry])
+    with pytest.raises(FormatError):
+        index.decode_index(raw_index([entry]))
     with pytest.raises(FormatError):
         index.decode_index(b"CVIX\x01" + msgspec.msgpack.encode([entry]))
 
@@ -82,19 +89,40 @@ def test_unsorted_and_repeated_packs_are_refused():
     one, two = sorted((an_entry(1), an_entry(2)), key=lambda entry: entry.pack.pack)
     for wrong in ([two, one], [one, one]):
         with pytest.raises(FormatError, match="not sorted"):
-            index.decode_index(b"CVIX\x01" + msgspec.msgpack.encode(wrong))
+            index.decode_index(raw_index(wrong))
+
+
+@given(st.sets(st.binary(min_size=32, max_size=32), max_size=20))
+def test_removed_packs_come_back_sorted(removed):
+    data = index.encode_index([an_entry()], map(PackId, removed))
+    assert index.removed_packs(index.decode_index(data)) == sorted(removed)
+
+
+@pytest.mark.parametrize("removed", [b"short", b"b" * 32 + b"a" * 32, b"a" * 64])
+def test_removed_packs_that_no_writer_would_write_are_refused(removed):
+    with pytest.raises(FormatError):
+        index.decode_index(raw_index([], removed))
+
+
+def test_an_index_of_version_1_is_read_as_one_that_removes_nothing():
+    entries = [an_entry(7)]
+    old = index.decode_index(b"CVIX\x01" + msgspec.msgpack.encode(entries))
+    assert old == index.Index(b"", tuple(entries))
 
 
 def test_many_entries_are_split_into_objects_of_bounded_size():
     entries = [an_entry(seed, chunks=200) for seed in range(300)]
-    parts = index.encode_index_parts(entries)
-    assert 2 <= len(parts) <= 4
+    removed = [PackId(number.to_bytes(32, "big")) for number in range(100_000)]
+    parts = list(index.encode_index_parts(entries, removed))
+    assert 8 <= len(parts) <= 12
     assert all(len(part) <= formats.INDEX_BYTES_TARGET for part in parts)
-    read = [entry for part in parts for entry in index.decode_index(part)]
+    found = [index.decode_index(part) for part in parts]
+    read = [entry for one in found for entry in one.entries]
     assert sorted(read, key=lambda entry: entry.pack.pack) == sorted(
         entries, key=lambda entry: entry.pack.pack
     )
-    assert index.encode_index_parts([]) == []
+    assert [pack for one in found for pack in index.removed_packs(one)] == removed
+    assert list(index.encode_index_parts([])) == []
 
 
 def test_the_fullest_possible_pack_fits_one_index_object():
@@ -104,4 +132,4 @@ def test_the_fullest_possible_pack_fits_one_index_object():
     )
     ref = a_ref(shares=256, length=formats.PACK_BYTES_MAX)
     [part] = index.encode_index_parts([IndexEntry(ref, index.PACK_DATA, chunks)])
-    assert index.decode_index(part)[0].chunks == chunks
+    assert index.decode_index(part).entries[0].chunks == chunks

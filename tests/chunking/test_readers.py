@@ -45,7 +45,8 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "root envelope": root.read_root_envelope,
 }
 BODIES = {"directory": b"CVDR\x01", "snapshot": b"CVSN\x01", "index": b"CVIX\x01"}
-PREFIXES = [b"", b"CVSH\x01", b"CVLS\x01", b"CVRR\x01", b"\x01", b"\x02", *BODIES.values()]
+INDEX_2 = b"CVIX\x02"
+PREFIXES = [b"", b"CVSH\x01", b"CVLS\x01", b"CVRR\x01", b"\x01", b"\x02", INDEX_2, *BODIES.values()]
 GOLDEN = {name: data for name, data in samples.binary_files().items() if len(data) < 20_000}
 
 
@@ -139,9 +140,13 @@ def test_wild_directories_are_refused_alike_by_writer_and_reader(listing):
         assert tree.encode_directory(read_back) == data
 
 
-@given(st.lists(st.builds(formats.IndexEntry, wild_packs, wild_numbers, wild_chunks.map(tuple))))
-def test_wild_indexes_do_not_crash_the_reader(entries):
+@given(
+    st.lists(st.builds(formats.IndexEntry, wild_packs, wild_numbers, wild_chunks.map(tuple))),
+    st.binary(max_size=96),
+)
+def test_wild_indexes_do_not_crash_the_reader(entries, removed):
     read(index.decode_index, BODIES["index"] + msgspec.msgpack.encode(entries))
+    read(index.decode_index, INDEX_2 + msgspec.msgpack.encode((removed, entries)))
 
 
 @given(

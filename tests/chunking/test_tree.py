@@ -219,8 +219,10 @@ class Shelf:
 
     def __init__(self) -> None:
         self.parts: dict[ChunkId, bytes] = {}
+        self.levels: set[int] = set()
 
-    def store(self, part: bytes) -> ChunkId:
+    def store(self, part: bytes, level: int) -> ChunkId:
+        self.levels.add(level)
         chunk_id = ChunkId(len(self.parts).to_bytes(32, "big"))
         self.parts[chunk_id] = part
         return chunk_id
@@ -230,6 +232,7 @@ class Shelf:
 def test_lists_of_any_length_come_back(count):
     wanted, shelf = some_ids(count), Shelf()
     content = tree.content_of(wanted, shelf.store)
+    assert shelf.levels == set(range(1, content.level + 1))
     assert len(content.ids) <= formats.CONTENT_IDS_MAX * 32
     assert (content.level == 0) == (count <= formats.CONTENT_IDS_MAX)
     assert list(tree.ids_of(content, shelf.parts.__getitem__)) == wanted

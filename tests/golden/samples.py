@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import random
 
+import msgspec
+
 from chunking import index, keys, pack, root, seal, share, tree
 from chunking.formats import ChunkId, PackId
 
@@ -143,6 +145,11 @@ def sealed(chunk: bytes, number: int) -> bytes:
     return sealer.seal(sealer.chunk_id(chunk), chunk, nonce(number))
 
 
+def index_version_1(entries: tuple[index.IndexEntry, ...]) -> bytes:
+    """An index object as the first release wrote it."""
+    return b"CVIX\x01" + msgspec.msgpack.encode(entries)
+
+
 def binary_files() -> dict[str, bytes]:
     """Every golden file of bytes: its name, and what the code makes of it today."""
     made = a_pack()
@@ -153,7 +160,8 @@ def binary_files() -> dict[str, bytes]:
         "list": tree.pack_ids(LIST_IDS)[0],
         "directory": tree.encode_directory(ENTRIES),
         "snapshot": tree.encode_snapshot(SNAPSHOT),
-        "index": index.encode_index(INDEX_ENTRIES),
+        "index": index_version_1(INDEX_ENTRIES),
+        "index_2": index.encode_index(INDEX_ENTRIES, [an_id(1000), an_id(1001)]),
         "root": root.seal_root(KEYS, ROOT_RECORD, nonce(3)),
     }
     for number in (NEEDED - 1, TOTAL - 1):  # the padded slice, and a computed one

@@ -17,11 +17,14 @@ from peer.backup.run import BackupRun
 from peer.catalog import Catalog, SnapshotRow
 from peer.restore.messages import (
     HavePack,
+    HaveRange,
     Lost,
     LostPack,
     NeedPack,
+    NeedRange,
     RestoreDone,
     StartRestore,
+    range_file,
     share_file,
 )
 from peer.restore.run import RestoreRun
@@ -45,6 +48,8 @@ class Heard:
         self.said.append(message)
         if isinstance(message, NeedPack):
             self.waiting.append(self._answer(message.row))
+        elif isinstance(message, NeedRange):
+            self.waiting.append(self._answer_range(message))
 
     def poll(self, *, wait: bool) -> list[object]:
         assert self.waiting or not wait, "the engine waits for nothing"
@@ -64,6 +69,17 @@ class Heard:
             payload = data[share * size : (share + 1) * size]
             (self.scratch / share_file(number, share)).write_bytes(self.spoil(payload))
         return HavePack(number, numbers)
+
+    def _answer_range(self, need: NeedRange) -> HaveRange | LostPack:
+        if need.row in self.lost_packs:
+            return LostPack(need.row, "too few shares")
+        catalog = Catalog(self.catalog)
+        row = catalog.pack(need.row)
+        catalog.close()
+        data = self.spoil((self.spool / row.id.hex()).read_bytes()[: row.length])
+        part = data[need.offset : need.offset + need.length]
+        (self.scratch / range_file(need.row, need.offset, need.length)).write_bytes(part)
+        return HaveRange(need.row, need.offset, need.length)
 
     def of(self, kind: type) -> list:
         return [message for message in self.said if isinstance(message, kind)]
@@ -100,6 +116,7 @@ class LocalMember:
             workers=0,
             spool_bytes_max=1 << 40,
             spool_bytes=0,
+            scratch=str(self.scratch),
         )
         BackupRun(
             start,
