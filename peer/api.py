@@ -56,6 +56,11 @@ class _Restore(msgspec.Struct, forbid_unknown_fields=True):
     overwrite: str = "always"
 
 
+class _Check(msgspec.Struct, forbid_unknown_fields=True):
+    what: str = "listings"
+    percent: float = 100
+
+
 class _Place(msgspec.Struct, forbid_unknown_fields=True):
     snapshot: str
     path: str = ""
@@ -80,7 +85,7 @@ CALLS: dict[str, type[msgspec.Struct]] = {
 STREAMS: dict[str, type[msgspec.Struct]] = {
     "backup": _Nothing,
     "restore": _Restore,
-    "check": _Nothing,
+    "check": _Check,
 }
 
 
@@ -267,8 +272,8 @@ class ApiClient:
             "restore", snapshot=snapshot, to=to, paths=list(paths), overwrite=overwrite
         )
 
-    def check(self) -> AsyncIterator[Event]:
-        return self._events("check")
+    def check(self, what: str = "listings", percent: float = 100) -> AsyncIterator[Event]:
+        return self._events("check", what=what, percent=percent)
 
     async def _call(self, name: str, **arguments: object) -> object:
         try:

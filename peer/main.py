@@ -26,7 +26,6 @@ from datachannel.rendezvous import Friend, JoinRefused, Rendezvous, join_once
 from peer import __version__
 from peer.api import serve_api
 from peer.blocking import run_blocking
-from peer.catalog import Catalog
 from peer.engine import EngineProcess
 from peer.holding.requests import HoldingHandler
 from peer.holding.store import ShareStore
@@ -36,6 +35,7 @@ from peer.node import Identity, Node, local_time
 from peer.restore.recover import recover_member
 from peer.service import Event, Problem, Service
 from peer.state import AlreadyRunning, Config, Secrets, StateFolder
+from peer.upkeep.renew import open_catalog
 from peer.words import master_of, words_of
 from signaling.messages import MemberId, member_id_of
 
@@ -174,7 +174,7 @@ async def assemble(state: StateFolder, config: Config, secrets: Secrets) -> Asyn
         engine=BestEngine(),
     )
     friends = GroupFriends(rendezvous, mesh)
-    catalog = await run_blocking(Catalog, state.catalog)
+    catalog = await run_blocking(open_catalog, state.catalog, keys, state.root_file)
     member = Member(
         home=state.home,
         master=secrets.master,
@@ -207,7 +207,7 @@ async def assemble(state: StateFolder, config: Config, secrets: Secrets) -> Asyn
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        catalog.close()
+        member.catalog.close()  # a rebuild may have put another one in its place
         store.close()
 
 

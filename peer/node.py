@@ -22,8 +22,10 @@ from peer.jobs import Work, run_job
 from peer.member import Emit, Member
 from peer.restore.browse import Browser
 from peer.restore.job import RestoreJob, new_fetcher, remembered, scratch_folder
-from peer.service import Answer, Event, Problem, done, progress
-from peer.upkeep import reconcile
+from peer.service import CHECKS, Answer, Event, Problem
+from peer.upkeep import drill
+from peer.upkeep.check import Check
+from peer.upkeep.renew import rebuild
 
 READY_S = 15.0
 """How long a command waits for the server and the first friends."""
@@ -96,7 +98,7 @@ class Node:
         unsafe = await call(self._m.catalog.unsafe_packs)
         online = sum(friend.online for friend in friends.values())
         last = snapshots[-1] if snapshots else None
-        warnings = self._warnings()
+        drilled = await call(drill.last_drill, self._m.catalog)
         return {
             "group": self._identity.group,
             "member": self._identity.name,
@@ -113,7 +115,8 @@ class Node:
             "links": [
                 _link(info, self._m.friend_name(info.member)) for info in self._group.links()
             ],
-            "warnings": warnings,
+            "drill": drill.as_answer(drilled),
+            "warnings": [*self._warnings(), *drill.warning(drilled)],
             "sentence": self._sentence(last, spare, len(unsafe), online, len(friends)),
         }
 
@@ -225,7 +228,8 @@ class Node:
 
         async def work(emit: Emit) -> Event:
             await self._ready()
-            return await Night(self._m, emit).run()
+            night = await Night(self._m, emit).run()
+            return await drill.drill_after(night, self._m, emit, seed=self._seed())
 
         return self._exclusive("backing up", work)
 
@@ -241,49 +245,30 @@ class Node:
 
         return self._exclusive("restoring", work)
 
-    def check(self, read_data: bool = False) -> AsyncIterator[Event]:
+    def check(self, what: str = "listings", percent: float = 100) -> AsyncIterator[Event]:
         """See Service."""
-        if read_data:
-            raise Problem(
-                "Reading the data back is not built yet.",
-                "`covey check` without --read-data asks every friend what it holds.",
-            )
-        return self._exclusive("checking", self._check)
+        if what not in CHECKS or not 0 < percent <= 100:
+            raise Problem(f"«{what}» of {percent} % is no check.", "`covey check --help` tells.")
 
-    async def _check(self, emit: Emit) -> Event:
-        await self._ready()
-        emit(progress("check"))
-        listings = await reconcile.ask_all(self._m.friends)
-        result = await self._m.run_blocking(reconcile.compare, self._m.catalog, listings)
-        await self._m.run_blocking(reconcile.record, self._m.catalog, result)
-        summary = {
-            "packs": result.packs,
-            "friends_asked": len(listings),
-            "lost_packs": len(result.lost_packs),
-            "thin_packs": result.thin_packs,
-            "can_vanish": max(result.spare or 0, 0),
-        }
-        if not result.packs:
-            return done(
-                ok=False,
-                message="Nothing is backed up yet.",
-                next_step="covey backup",
-                summary=summary,
-            )
-        if result.lost_packs:
-            return done(
-                ok=False,
-                message=f"{len(result.lost_packs):,} of {result.packs:,} packs cannot be rebuilt "
-                f"from the {len(listings)} friends who are online.",
-                next_step="Check again when more friends are online.",
-                summary=summary,
-            )
-        return done(
-            ok=True,
-            message=f"All {result.packs:,} packs can be rebuilt from the {len(listings)} friends "
-            f"who are online; any {result.spare} of them can vanish.",
-            summary=summary,
-        )
+        async def work(emit: Emit) -> Event:
+            await self._ready()
+            if what == "rebuild":
+                return await rebuild(self._m, emit)
+            if what == "drill":
+                row = await self._find_snapshot("latest")
+                return drill.told(await drill.Drill(self._m, row, emit, seed=self._seed()).run())
+            return await Check(
+                self._m,
+                emit,
+                wall_text=self._wall_text,
+                seed=self._seed(),
+                percent=percent if what == "data" else 0,
+            ).run()
+
+        return self._exclusive("checking", work)
+
+    def _seed(self) -> int:
+        return int.from_bytes(self._m.random_bytes(8), "big")
 
     async def _exclusive(self, doing: str, work: Work) -> AsyncIterator[Event]:
         if self._m.busy.locked():

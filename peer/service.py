@@ -26,6 +26,9 @@ from typing import Any, Protocol
 Event = dict[str, Any]
 Answer = dict[str, Any]
 
+CHECKS = ("listings", "data", "rebuild", "drill")
+"""What `check` can be asked to do."""
+
 
 class Problem(Exception):
     """What was asked cannot be done: `text` says why and `next_step` what a person can do about it.
@@ -94,7 +97,9 @@ class Service(Protocol):
         group, member (its name), member_id (hex), server, connected, friends, friends_online,
         marks: [path], last_snapshot (as in `snapshots`, or None), can_vanish (friends that may be
         lost without loss, or None), unsafe_packs, doing (what long work is under way, or ""),
-        links: [{friend, engine, state, bytes_sent, bytes_received, rtt_s or None}],
+        links: [{friend, engine, state, bytes_sent, bytes_received, rtt_s or None}], drill (of the
+        last restore drill: time_ns, ok, sentence, files, bytes, compared, different,
+        different_paths, lost, lost_paths, friends, failed; None before the first),
         warnings: [text], sentence (how safe everything is, for a person).
         """
         ...
@@ -154,6 +159,10 @@ class Service(Protocol):
         """
         ...
 
-    def check(self) -> AsyncIterator[Event]:
-        """Ask all friends what they hold and tell whether every pack can be rebuilt."""
+    def check(self, what: str = "listings", percent: float = 100) -> AsyncIterator[Event]:
+        """Tell whether everything can come back from the friends who are there.
+
+        `listings` asks what they hold and audits some of it, `data` also reads `percent` of the
+        packs back, `rebuild` makes the catalog anew from friends, `drill` restores a few files.
+        """
         ...

@@ -52,6 +52,8 @@ def status_text(answer: Answer) -> str:
         ("Marked", output.count(len(answer["marks"]), "path")),
         ("Last snapshot", _last_snapshot(last) if last else "none yet"),
     ]
+    if drill := answer["drill"]:
+        facts.append(("Last drill", f"{output.moment(drill['time_ns'])}: {drill['sentence']}"))
     if answer["doing"]:
         facts.append(("Now", answer["doing"]))
     width = max(len(name) for name, _ in facts)

@@ -63,8 +63,9 @@ class Outcome:
 
 def headline(event: Event) -> str:
     """`Sending: 1,204 of 5,000 files · 1.2 GB of 4.0 GB · 45.0 MB/s · 2 min left`."""
+    noun = "part" if event["stage"] == "check" else "file"
     parts = [
-        _of(event["files"], event["files_total"]),
+        _of(event["files"], event["files_total"], noun),
         _of_bytes(event["bytes"], event["bytes_total"]),
     ]
     if event["shipped_bytes"]:
@@ -83,10 +84,10 @@ def friends_line(event: Event) -> str:
     return f"Shares: {' · '.join(shares)}" if shares else ""
 
 
-def _of(number: int, total: int | None) -> str:
+def _of(number: int, total: int | None, noun: str) -> str:
     if total is None:
-        return output.count(number, "file")
-    return f"{number:,} of {output.count(total, 'file')}"
+        return output.count(number, noun)
+    return f"{number:,} of {output.count(total, noun)}"
 
 
 def _of_bytes(number: int, total: int | None) -> str:

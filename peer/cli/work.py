@@ -129,13 +129,28 @@ def restore(
 
 
 @click.command(cls=Verb)
+@click.option("--read-data", is_flag=True, help="Also fetch packs and open all that is in them.")
+@click.option(
+    "--percent",
+    type=click.FloatRange(0, 100, min_open=True),
+    help="With --read-data: only so many of the packs, drawn by lot.",
+)
+@click.option("--drill", is_flag=True, help="Restore a few files and compare them, now.")
+@click.option("--rebuild", is_flag=True, help="Make the catalog anew from what friends have.")
 @pass_wishes
-def check(wishes: Wishes) -> None:
+def check(
+    wishes: Wishes, read_data: bool, percent: float | None, drill: bool, rebuild: bool
+) -> None:
     """Ask all friends what they hold; succeeds when every pack can be rebuilt."""
+    if read_data + drill + rebuild > 1:
+        raise click.UsageError("--read-data, --drill and --rebuild go one after the other.")
+    if percent is not None and not read_data:
+        raise click.UsageError("--percent goes with --read-data.")
+    what = "data" if read_data else "drill" if drill else "rebuild" if rebuild else "listings"
 
     async def work() -> progress.Outcome:
         async with running.reach(wishes) as service:
-            return await _followed(wishes, service.check())
+            return await _followed(wishes, service.check(what, percent or 100))
 
     _conclude(wishes, running.run(work()))
 

@@ -23,6 +23,7 @@ from chunking.formats import NONCE_BYTES, PACK_INDEX, FormatError, ShareName
 from chunking.root import open_root, seal_root
 from datachannel.errors import Refusal, RemoteError, Unavailable
 from datachannel.requests import get_root
+from peer.catalog import SnapshotRow
 from peer.member import Emit, Member
 from peer.service import Event, progress
 from peer.upkeep import reconcile
@@ -216,32 +217,43 @@ class Check:
         found.thin, found.can_vanish = standing.thin, standing.can_vanish
         believed = {friend: n for friend, n in self._listings.items() if friend not in bare}
         reconcile.record(catalog, reconcile.compare(catalog, believed))
-        index_lost = False
         for pack in standing.given_up:
             try:
                 row = catalog.pack(pack)
             except KeyError:
                 continue  # it went with another one
             log.warning("a pack is lost for good: %s", row.id.hex()[:12])
-            index_lost = index_lost or row.kind == PACK_INDEX
             catalog.drop_pack(pack)
-        if index_lost:
-            self._name_other_index_packs()
+        if standing.given_up:
+            self._forget_what_rests_on_it()
 
-    def _name_other_index_packs(self) -> None:
-        """Let this computer's root record no longer name index packs that are given up.
+    def _forget_what_rests_on_it(self) -> None:
+        """Let this computer's root record name only index packs and snapshots that are there.
 
-        Or else the next night would wait for them. Only here: friends keep the record that they
-        have until the next night has made new index packs and tells them.
+        Or else the next night would look for the index packs, and learn of the lost packs again.
+        Only here: friends keep the record that they have until that night has made new index packs.
         """
-        record = self._m.read_root()
+        catalog, record = self._m.catalog, self._m.read_root()
         if record is None:
             return
-        known = {row.id for row in self._m.catalog.packs(kind=PACK_INDEX)}
-        kept = tuple(ref for ref in record.index_packs if ref.pack in known)
-        changed = dataclasses.replace(record, counter=record.counter + 1, index_packs=kept)
+        known = {row.id for row in catalog.packs(kind=PACK_INDEX)}
+        begun = catalog.find_chunks([snapshot.id for snapshot in record.snapshots])
+        kept = dataclasses.replace(
+            record,
+            counter=record.counter + 1,
+            index_packs=tuple(ref for ref in record.index_packs if ref.pack in known),
+            snapshots=tuple(snapshot for snapshot in record.snapshots if snapshot.id in begun),
+        )
+        if (kept.index_packs, kept.snapshots) == (record.index_packs, record.snapshots):
+            return
+        self._found.gone = [
+            self._wall_text(s.time_ns) for s in record.snapshots if s.id not in begun
+        ]
         nonce = self._m.random_bytes(NONCE_BYTES)
-        self._m.write_root(seal_root(self._m.keys, changed, nonce))
+        self._m.write_root(seal_root(self._m.keys, kept, nonce))
+        catalog.set_snapshots(
+            [SnapshotRow(s.id, s.time_ns, s.files, s.bytes) for s in kept.snapshots]
+        )
 
     async def _delete_wrong(self) -> None:
         garbage: dict[MemberId, list[ShareName]] = {}

@@ -64,6 +64,8 @@ class Findings:
     """What is wrong with the catalog itself; empty when nothing is."""
     unreadable: list[str] = field(default_factory=list)
     """Snapshots that are listed and whose beginning lies in no pack any more, by their time."""
+    gone: list[str] = field(default_factory=list)
+    """Snapshots that went with a lost pack, by their time."""
     read: DataRead | None = None
 
     @property
@@ -111,6 +113,7 @@ def _sentences(found: Findings) -> list[str]:
         _who(found.offline, "is not online", "are not online"),
         _who(found.bare, "lacks most of what you gave them", "lack most of what you gave them"),
         _about_roots(found),
+        f"The snapshot of {names(found.gone)} went with it." if found.gone else "",
         f"The snapshot of {names(found.unreadable)} cannot be read any more."
         if found.unreadable
         else "",
@@ -185,6 +188,8 @@ def _next_step(found: Findings) -> str:
         return f"Check again when {names(found.offline + found.silent + found.bare)} can be asked."
     if found.read is not None and found.read.damaged:
         return "Keep this computer's files, and back up into a new snapshot: covey backup"
+    if found.unreadable:
+        return "Look for it at your friends: covey check --rebuild"
     if not found.ok or found.roots.older or found.roots.none:
         return "Back up again, so that everybody gets what is missing: covey backup"
     return ""
@@ -216,6 +221,7 @@ def _summary(found: Findings) -> dict[str, Any]:
         },
         "catalog": found.catalog,
         "unreadable_snapshots": found.unreadable,
+        "gone_snapshots": found.gone,
         "read": None
         if read is None
         else {

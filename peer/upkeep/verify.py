@@ -99,11 +99,12 @@ class DataCheck:
             if len(got) < row.needed:
                 return
             try:
-                self.result.chunks += await self._open(row, got, chunks)
+                count = await self._open(row, got, chunks)
             except FormatError as error:
                 log.warning("shares of a pack do not make it: %s", error)
                 async with self._searching:
-                    self.result.chunks += await self._search(row, got, pieces, chunks)
+                    count = await self._search(row, got, pieces, chunks)
+            self.result.chunks += count
             self.result.opened += 1
         except _Misfiled:
             self.result.misfiled += 1

@@ -55,12 +55,12 @@ async def test_paths_that_are_not_utf8_come_through_whole(
 
 async def test_long_work_tells_its_events_in_order(client: api.ApiClient, service: FakeService):
     assert [event async for event in client.backup()] == service.events
-    assert [event async for event in client.check()] == service.events
+    assert [event async for event in client.check("data", 12.5)] == service.events
     restored = client.restore("latest", "/to", ["/a"], "never")
     assert [event async for event in restored] == service.events
     assert service.calls == [
         ("backup", None),
-        ("check", None),
+        ("check", ("data", 12.5)),
         ("restore", ("latest", "/to", ["/a"], "never")),
     ]
 

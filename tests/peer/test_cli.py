@@ -319,7 +319,46 @@ def test_backup_wait_does_not_wait_for_friends_who_are_not_there(member: Termina
 
 def test_check_tells_the_outcome(member: Terminal):
     assert member("check").exit_code == 0
-    assert member.entry.service.calls == [("check", None)]
+    assert member.entry.service.calls == [("check", ("listings", 100))]
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        (["--read-data"], ("data", 100)),
+        (["--read-data", "--percent", "12.5"], ("data", 12.5)),
+        (["--drill"], ("drill", 100)),
+        (["--rebuild"], ("rebuild", 100)),
+    ],
+)
+def test_check_asks_for_what_its_options_say(
+    member: Terminal, options: list[str], asked: tuple[str, float]
+):
+    assert member("check", *options).exit_code == 0
+    assert member.entry.service.calls == [("check", asked)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--percent", "5"],
+        ["--read-data", "--percent", "0"],
+        ["--read-data", "--percent", "101"],
+        ["--read-data", "--drill"],
+        ["--drill", "--rebuild"],
+    ],
+)
+def test_check_options_that_do_not_go_together_are_a_usage_error(
+    member: Terminal, options: list[str]
+):
+    assert member("check", *options).exit_code == 2
+    assert member.entry.service.calls == []
+
+
+def test_status_tells_of_the_last_drill(member: Terminal):
+    assert "The restore drill brought back 20 files" in member("status").stdout
+    drill = member.json("status")[1]["drill"]
+    assert drill["ok"]
 
 
 def test_a_problem_is_told_with_its_next_step(member: Terminal):

@@ -63,6 +63,11 @@ class FakeService:
                     "rtt_s": 0.004,
                 }
             ],
+            "drill": {
+                "time_ns": 10**18,
+                "ok": True,
+                "sentence": "The restore drill brought back 20 files; all are the same.",
+            },
             "warnings": ["bob was not seen for 5 days."],
             "sentence": "All 3 files are safe with 2 friends.",
         }
@@ -135,8 +140,8 @@ class FakeService:
         facts = {"kind": "file", "size": 12, "mtime_ns": 10**18}
         return [{"snapshot": "ef" * 32, "path": "/home/ann/a.jpg", **facts}]
 
-    def check(self) -> AsyncIterator[Event]:
-        self.calls.append(("check", None))
+    def check(self, what: str = "listings", percent: float = 100) -> AsyncIterator[Event]:
+        self.calls.append(("check", (what, percent)))
         return self._play()
 
     async def _play(self) -> AsyncIterator[Event]:
