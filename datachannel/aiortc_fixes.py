@@ -23,12 +23,19 @@ from dataclasses import dataclass
 
 import aioice
 from aioice import stun, turn
-from aioice.candidate import Candidate
-from aioice.ice import CandidatePair, TransportPolicy
-from aiortc import RTCIceGatherer, RTCIceServer, RTCSctpTransport
+from aioice.candidate import Candidate, candidate_foundation, candidate_priority
+from aioice.ice import (
+    CandidatePair,
+    StunProtocol,
+    TransportPolicy,
+    server_reflexive_candidate,
+)
+from aiortc import RTCDtlsTransport, RTCIceGatherer, RTCIceServer, RTCSctpTransport
 from aiortc.rtcicetransport import connection_kwargs
 
+from datachannel.aiortc_fixes_dtls import DirectDtls
 from datachannel.aiortc_fixes_send import QuickSctp
+from datachannel.aiortc_fixes_socket import DemultiplexingProtocol, bind
 
 AIORTC_VERSION = "1.16.0"
 AIOICE_VERSION = "0.13.0"
@@ -37,7 +44,6 @@ CONSENT_EVERY_S = 5.0
 CONSENT_S_MAX = 30.0  # RFC 7675's own limit
 RELAY_HOLD_S = 2.0  # pion's default too: a direct path is found within it, or hardly ever
 GATHER_S_MAX = 3  # aioice waits 5 s for a STUN server that is silent, out of our 15 s
-SOCKET_BUFFER_BYTES = 4 * 1024 * 1024  # the system grants what it allows
 CHANNEL_RETRY_S = 5.0
 LOOPBACK = "127.0.0.1"
 
@@ -103,24 +109,65 @@ def _is_relayed(pair: CandidatePair) -> bool:
 
 
 class SteadyConnection(DirectFirstConnection):
-    """Finds addresses on a computer without a network, quickly, and with room for a burst.
+    """Finds addresses on a computer without a network, quickly, and hands data on without a detour.
 
     aioice never offers a loopback address, so that on a computer that is offline two members
-    have no candidates at all. A silent STUN server holds everything up for 5 s. The socket's
-    default buffer loses packets as soon as the loop is busy for a few milliseconds.
+    have no candidates at all. A silent STUN server holds everything up for 5 s. Its sockets take
+    a packet in a system call (aiortc_fixes_socket.py), and each packet goes through a queue.
     """
+
+    take: Callable[[bytes], None] | None = None
+    """Who gets the data; while there is nobody, it waits for `recv`."""
 
     async def get_component_candidates(
         self, component: int, addresses: list[str], timeout: int = GATHER_S_MAX
     ) -> list[Candidate]:
+        timeout = min(timeout, GATHER_S_MAX)
         if self._transport_policy == TransportPolicy.ALL:
             addresses = [address for address in addresses if _can_bind(address)] or [LOOPBACK]
-        candidates = await super().get_component_candidates(
-            component, addresses, min(timeout, GATHER_S_MAX)
+        deadline = asyncio.get_running_loop().time() + timeout
+        protocols = []
+        for address in addresses:
+            with contextlib.suppress(OSError):  # it may have gone a moment ago
+                protocols.append(await self._bind(component, address))
+        self._protocols += protocols
+        candidates = [protocol.local_candidate for protocol in protocols]
+        asked: list[asyncio.Task[tuple[Candidate, StunProtocol | None]]] = []
+        if self.stun_server:
+            asked = [
+                asyncio.create_task(server_reflexive_candidate(protocol, self.stun_server))
+                for protocol in protocols
+                if ":" not in protocol.local_candidate.host
+            ]
+        # Without addresses of ours, the base class finds the relay alone.
+        relayed = await super().get_component_candidates(component, [], timeout)
+        if asked:
+            left_s = max(0.0, deadline - asyncio.get_running_loop().time())
+            done, pending = await asyncio.wait(asked, timeout=left_s)
+            candidates += [task.result()[0] for task in done if task.exception() is None]
+            for task in pending:
+                task.cancel()
+        return candidates + relayed
+
+    def data_received(self, data: bytes, component: int) -> None:
+        if self.take is not None:
+            self.take(data)
+        else:
+            super().data_received(data, component)
+
+    async def _bind(self, component: int, address: str) -> StunProtocol:
+        protocol = DemultiplexingProtocol(self)
+        host, port, *_ = (await bind(address, protocol)).get_extra_info("sockname")
+        protocol.local_candidate = Candidate(
+            foundation=candidate_foundation("host", "udp", host),
+            component=component,
+            transport="udp",
+            priority=candidate_priority(component, "host"),
+            host=host,
+            port=port,
+            type="host",
         )
-        for protocol in self._protocols:
-            _enlarge_buffers(protocol.transport.get_extra_info("socket"))
-        return candidates
+        return protocol
 
     def _pair_remote_candidate(self, remote_candidate: Candidate) -> None:
         # A friend's loopback address is ours only on the same computer, where we have one too.
@@ -142,14 +189,6 @@ def _can_bind(address: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _enlarge_buffers(sock: socket.socket | None) -> None:
-    if sock is None:  # a relayed one has none
-        return
-    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BUFFER_BYTES)
 
 
 class SteadyIceGatherer(RTCIceGatherer):
@@ -214,12 +253,15 @@ class Parts:
     """What a connection is built of."""
 
     gatherer: Callable[[list[RTCIceServer]], RTCIceGatherer]
+    dtls: type[RTCDtlsTransport]
     sctp: type[RTCSctpTransport]
     fixed: bool
 
 
-STOCK_PARTS = Parts(gatherer=RTCIceGatherer, sctp=RTCSctpTransport, fixed=False)
-FIXED_PARTS = Parts(gatherer=SteadyIceGatherer, sctp=QuickSctp, fixed=True)
+STOCK_PARTS = Parts(
+    gatherer=RTCIceGatherer, dtls=RTCDtlsTransport, sctp=RTCSctpTransport, fixed=False
+)
+FIXED_PARTS = Parts(gatherer=SteadyIceGatherer, dtls=DirectDtls, sctp=QuickSctp, fixed=True)
 
 
 def installed_versions() -> tuple[str, str]:

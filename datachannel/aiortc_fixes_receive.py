@@ -9,6 +9,8 @@ goes over the wire is plain SCTP of WebRTC, whoever the peer is.
 - A message is put together in time proportional to its length.
 - A SACK goes out for every second packet, or after 20 ms, or at once when something is missing.
 - A late duplicate of an INIT changes nothing, and no wall clock takes part.
+- DATA and SACK, which is nearly every packet, are taken as they come, without a task, an object or
+  a search for what else they could be. What they lead to is sent when all that came has been taken.
 
 Only for channels that are negotiated, ordered and reliable: partial reliability is not offered,
 and FORWARD TSN is a violation. The sending half is aiortc_fixes_send.py.
@@ -18,6 +20,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
+from struct import unpack_from
+from typing import Any
 
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcsctptransport import (
@@ -33,8 +38,10 @@ from aiortc.rtcsctptransport import (
     RTCSctpTransport,
     SackChunk,
     parse_packet,
+    serialize_packet,
     tsn_plus_one,
 )
+from google_crc32c import value as crc32c
 
 from datachannel.channel_link import MESSAGE_BYTES_MAX
 
@@ -46,7 +53,14 @@ TSNS_AHEAD_MAX = 0xFFFF  # what a SACK can express
 SACK_GAPS_MAX = 200  # a SACK has to fit a packet of 1189 bytes
 SACK_DUPLICATES_MAX = 32
 SACK_DELAY_S = 0.02  # 200 ms, which the RFC allows, makes small exchanges crawl
+BACKLOG_PACKETS_MAX = 256  # of other kinds than DATA and SACK: a handshake has four
 _HALF = SCTP_TSN_MODULO // 2
+_HEADER_BYTES = 12
+_DATA, _SACK = 0, 3
+_DATA_HEADER_BYTES, _SACK_HEADER_BYTES = 16, 16
+
+Early = tuple[int, int, bytes]
+"""Flags, protocol and data of a chunk that came before what precedes it."""
 
 
 class PeerViolation(Exception):
@@ -61,13 +75,72 @@ class SerialOrderSctp(RTCSctpTransport):
         self._local_partial_reliability = False
         self._clock = asyncio.get_running_loop()
         self._over = False
-        self._early: dict[int, DataChunk] = {}
+        self._early: dict[int, Early] = {}
         self._early_bytes = 0
         self._fragments: list[bytes] = []
         self._fragments_bytes = 0
         self._packets_unacknowledged = 0
         self._sack_handle: asyncio.TimerHandle | None = None
-        self._sack_task: asyncio.Task[None] | None = None
+        self._out: list[bytes] = []  # packets that go out with the next flush
+        self._flush_handle: asyncio.Handle | None = None
+        self._backlog: deque[bytes] = deque()
+        self._task: asyncio.Task[None] | None = None  # works the backlog off, or stops
+
+    # Packets in
+
+    def take_packet(self, packet: bytes) -> None:
+        """Take a packet of the peer. Never raises; never waits."""
+        if self._over:
+            return
+        try:
+            if self._task is None and self._take_quickly(packet):
+                return
+        except PeerViolation as error:
+            self._blame(error)
+            self._over = True
+            self._task = self._clock.create_task(self.stop())
+            return
+        if len(self._backlog) < BACKLOG_PACKETS_MAX:
+            self._backlog.append(packet)
+        if self._task is None:
+            self._task = self._clock.create_task(self._work_off())
+
+    async def _work_off(self) -> None:
+        try:
+            while self._backlog:
+                await self._handle_data(self._backlog.popleft())
+        finally:
+            self._task = None
+
+    def _take_quickly(self, packet: bytes) -> bool:
+        """Take a packet of DATA and SACK chunks; False, and nothing done, when it is another."""
+        size = len(packet)
+        found: list[tuple[int, int, int, int]] = []  # kind, flags, start, end
+        start = _HEADER_BYTES
+        while start + 4 <= size:
+            kind, flags, length = unpack_from("!BBH", packet, start)
+            if kind not in (_DATA, _SACK) or length < 16 or start + length > size:
+                return False
+            found.append((kind, flags, start, start + length))
+            start += length + (-length & 3)
+        if not found:
+            return False
+        tag, checksum = unpack_from("!L", packet, 4)[0], unpack_from("<L", packet, 8)[0]
+        if tag != self._local_verification_tag:
+            return True
+        if checksum != crc32c(packet[:8] + b"\0\0\0\0" + packet[12:]):
+            return True
+        gap_before = bool(self._early)
+        for kind, flags, start, end in found:
+            if kind == _DATA:
+                tsn, stream_id, _, protocol = unpack_from("!LHHL", packet, start + 4)
+                data = packet[start + _DATA_HEADER_BYTES : end]
+                self._take_data(tsn, flags, stream_id, protocol, data)
+            else:
+                self._take_sack(*_sack_of(packet, start, end))
+        if self._sack_needed and not self._over:
+            self._sack_soon(at_once=gap_before)
+        return True
 
     async def _handle_data(self, data: bytes) -> None:
         # aiortc lets assertions and struct errors of a bad packet out into its receive loop,
@@ -75,8 +148,11 @@ class SerialOrderSctp(RTCSctpTransport):
         try:
             await self._handle_packet(data)
         except Exception as error:
-            _log.warning("a peer broke the transport's rules: %s", error or type(error).__name__)
+            self._blame(error)
             await self.stop()
+
+    def _blame(self, error: Exception) -> None:
+        _log.warning("a peer broke the transport's rules: %s", error or type(error).__name__)
 
     async def _handle_packet(self, data: bytes) -> None:
         if self._over:
@@ -97,13 +173,15 @@ class SerialOrderSctp(RTCSctpTransport):
         for chunk in chunks:
             await self._receive_chunk(chunk)
         if self._sack_needed and not self._over:
-            await self._sack_soon(at_once=gap_before)
+            self._sack_soon(at_once=gap_before)
 
     async def _receive_chunk(self, chunk: Chunk) -> None:
         if isinstance(chunk, DataChunk):
-            await self._receive_data_chunk(chunk)
+            self._take_data(
+                chunk.tsn, chunk.flags, chunk.stream_id, chunk.protocol, chunk.user_data
+            )
         elif isinstance(chunk, SackChunk):
-            await self._receive_sack_chunk(chunk)
+            self._take_sack(chunk.cumulative_tsn, chunk.gaps)
         elif isinstance(chunk, ForwardTsnChunk):
             raise PeerViolation("a FORWARD TSN on a reliable association")
         elif isinstance(chunk, InitChunk) and self._association_state == self.State.ESTABLISHED:
@@ -112,77 +190,97 @@ class SerialOrderSctp(RTCSctpTransport):
         else:
             await super()._receive_chunk(chunk)
 
-    async def _receive_data_chunk(self, chunk: DataChunk) -> None:
+    def _take_sack(self, cumulative_tsn: int, gaps: list[tuple[int, int]]) -> None:
+        """The peer says what has arrived."""
+        raise AssertionError("the sending half takes it")
+
+    # Data
+
+    def _take_data(self, tsn: int, flags: int, stream_id: int, protocol: int, data: bytes) -> None:
         if self._last_received_tsn is None:
             return
-        if chunk.stream_id != STREAM_ID or chunk.flags & SCTP_DATA_UNORDERED:
+        if stream_id != STREAM_ID or flags & SCTP_DATA_UNORDERED:
             raise PeerViolation("data outside of the one ordered stream")
-        if not chunk.user_data:
+        if not data:
             raise PeerViolation("an empty DATA chunk")
         self._sack_needed = True
-        ahead = (chunk.tsn - self._last_received_tsn) % SCTP_TSN_MODULO
-        if ahead == 0 or ahead >= _HALF or chunk.tsn in self._early:
-            if len(self._sack_duplicates) < SACK_DUPLICATES_MAX:
-                self._sack_duplicates.append(chunk.tsn)
-            return
+        ahead = (tsn - self._last_received_tsn) % SCTP_TSN_MODULO
         if ahead == 1:
-            self._last_received_tsn = chunk.tsn
-            await self._take(chunk)
+            self._last_received_tsn = tsn
+            self._take_in_order(flags, protocol, data)
             while self._early and not self._over:
                 following = self._early.pop(tsn_plus_one(self._last_received_tsn), None)
                 if following is None:
                     break
-                self._early_bytes -= len(following.user_data)
-                self._last_received_tsn = following.tsn
-                await self._take(following)
-        elif ahead <= TSNS_AHEAD_MAX and self._early_bytes + len(chunk.user_data) <= HELD_BYTES_MAX:
-            self._early[chunk.tsn] = chunk
-            self._early_bytes += len(chunk.user_data)
+                self._early_bytes -= len(following[2])
+                self._last_received_tsn = tsn_plus_one(self._last_received_tsn)
+                self._take_in_order(*following)
+        elif ahead == 0 or ahead >= _HALF or tsn in self._early:
+            if len(self._sack_duplicates) < SACK_DUPLICATES_MAX:
+                self._sack_duplicates.append(tsn)
+        elif ahead <= TSNS_AHEAD_MAX and self._early_bytes + len(data) <= HELD_BYTES_MAX:
+            self._early[tsn] = (flags, protocol, data)
+            self._early_bytes += len(data)
         # Else it is dropped, as if it had been lost: a correct sender sends it again.
 
-    async def _take(self, chunk: DataChunk) -> None:
+    def _take_in_order(self, flags: int, protocol: int, data: bytes) -> None:
         """The next chunk in order. With one ordered stream that is all there is to ordering."""
-        is_first = bool(chunk.flags & SCTP_DATA_FIRST_FRAG)
+        is_first = bool(flags & SCTP_DATA_FIRST_FRAG)
         if is_first == bool(self._fragments):
             raise PeerViolation("fragments that make no message")
-        if chunk.flags & SCTP_DATA_LAST_FRAG and is_first:
-            message = chunk.user_data
-        else:
-            self._fragments_bytes += len(chunk.user_data)
-            if self._fragments_bytes > MESSAGE_BYTES_MAX:
-                raise PeerViolation("a message without an end")
-            self._fragments.append(chunk.user_data)
-            if not chunk.flags & SCTP_DATA_LAST_FRAG:
-                return
+        if flags & SCTP_DATA_LAST_FRAG and is_first:
+            self._deliver(protocol, data)
+            return
+        self._fragments_bytes += len(data)
+        if self._fragments_bytes > MESSAGE_BYTES_MAX:
+            raise PeerViolation("a message without an end")
+        self._fragments.append(data)
+        if flags & SCTP_DATA_LAST_FRAG:
             message = b"".join(self._fragments)
             self._fragments.clear()
             self._fragments_bytes = 0
-        await self._receive(chunk.stream_id, chunk.protocol, message)
+            self._deliver(protocol, message)
 
-    async def _receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
+    def _deliver(self, protocol: int, message: bytes) -> None:
         # Frames are never empty and never text, and nobody opens channels here.
-        if pp_id != WEBRTC_BINARY:
-            raise PeerViolation(f"a message of kind {pp_id}")
-        channel = self._data_channels.get(stream_id)
+        if protocol != WEBRTC_BINARY:
+            raise PeerViolation(f"a message of kind {protocol}")
+        channel = self._data_channels.get(STREAM_ID)
         if channel is not None:
-            channel.emit("message", data)
+            channel.emit("message", message)
 
-    async def _sack_soon(self, *, at_once: bool) -> None:
+    # Acknowledgements
+
+    def _sack_soon(self, *, at_once: bool) -> None:
         self._packets_unacknowledged += 1
         if at_once or self._early or self._sack_duplicates or self._packets_unacknowledged >= 2:
-            await self._send_sack()
+            self._queue_sack()
         elif self._sack_handle is None:
             self._sack_handle = self._clock.call_later(SACK_DELAY_S, self._sack_is_due)
 
     def _sack_is_due(self) -> None:
         self._sack_handle = None
         if self._sack_needed and not self._over:
-            self._sack_task = self._clock.create_task(self._send_sack())
+            self._queue_sack()
 
-    async def _send_sack(self) -> None:
+    def _queue_sack(self) -> None:
         base = self._last_received_tsn
-        if base is None:
-            return
+        assert base is not None, "nothing came"
+        sack = SackChunk()
+        sack.cumulative_tsn = base
+        sack.advertised_rwnd = max(0, self._advertised_rwnd - self._early_bytes)
+        sack.duplicates = self._sack_duplicates[:]
+        sack.gaps = self._gaps(base) if self._early else []
+        self._sack_duplicates.clear()
+        self._sack_needed = False
+        self._packets_unacknowledged = 0
+        if self._sack_handle is not None:
+            self._sack_handle.cancel()
+            self._sack_handle = None
+        self._queue_chunk(sack)
+        self._flush_soon()
+
+    def _gaps(self, base: int) -> list[tuple[int, int]]:
         gaps: list[list[int]] = []
         for distance in sorted((tsn - base) % SCTP_TSN_MODULO for tsn in self._early):
             if gaps and distance == gaps[-1][1] + 1:
@@ -191,36 +289,52 @@ class SerialOrderSctp(RTCSctpTransport):
                 gaps.append([distance, distance])
             else:
                 break
-        sack = SackChunk()
-        sack.cumulative_tsn = base
-        sack.advertised_rwnd = max(0, self._advertised_rwnd - self._early_bytes)
-        sack.duplicates = self._sack_duplicates[:]
-        sack.gaps = [(start, end) for start, end in gaps]
-        self._sack_duplicates.clear()
-        self._sack_needed = False
-        self._packets_unacknowledged = 0
-        if self._sack_handle is not None:
-            self._sack_handle.cancel()
-            self._sack_handle = None
-        await self._send_chunk(sack)
+        return [(start, end) for start, end in gaps]
+
+    # Packets out
+
+    def _queue_chunk(self, chunk: Chunk) -> None:
+        self._out.append(
+            serialize_packet(
+                self._local_port, self._remote_port or 0, self._remote_verification_tag, chunk
+            )
+        )
+
+    def _flush_soon(self) -> None:
+        """Send what there is when all that came has been taken."""
+        if self._flush_handle is None:
+            self._flush_handle = self._clock.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_handle = None
+        if not self._over:
+            self._send_out()
+
+    def _send_out(self) -> None:
+        # Much is sent from where nobody could be told. That the DTLS layer is gone is announced
+        # by the DTLS layer itself.
+        out, self._out = self._out, []
+        if out:
+            try:
+                self.transport.send_packets(out)  # type: ignore[attr-defined]  # DirectDtls
+            except ConnectionError:
+                _log.debug("packets were not sent, the connection is gone")
 
     async def _send_chunk(self, chunk: Chunk) -> None:
-        # Many sends happen in tasks that nobody awaits. That the DTLS layer is gone is
-        # announced by the DTLS layer itself.
-        try:
-            await super()._send_chunk(chunk)
-        except ConnectionError:
-            _log.debug("a packet was not sent, the connection is gone")
+        self._queue_chunk(chunk)
+        self._send_out()
 
     def _set_state(self, state: RTCSctpTransport.State) -> None:
         super()._set_state(state)
         if state == self.State.CLOSED:
             self._over = True
-            if self._sack_handle is not None:
-                self._sack_handle.cancel()
-                self._sack_handle = None
+            for handle in (self._sack_handle, self._flush_handle):
+                if handle is not None:
+                    handle.cancel()
+            self._sack_handle = self._flush_handle = None
             self._early.clear()
             self._fragments.clear()
+            self._backlog.clear()
             self._outbound_queue.clear()
             self._sent_queue.clear()
             self._data_channel_queue.clear()
@@ -228,3 +342,14 @@ class SerialOrderSctp(RTCSctpTransport):
     def _get_timestamp(self) -> int:
         # For the age of our own cookies: a wall clock that jumps would refuse a fresh one.
         return int(self._clock.time())
+
+
+def _sack_of(packet: bytes, start: int, end: int) -> tuple[int, list[tuple[int, int]]]:
+    """The cumulative TSN and the gaps of a SACK. Raises PeerViolation."""
+    cumulative, _, gaps, duplicates = unpack_from("!LLHH", packet, start + 4)
+    if start + _SACK_HEADER_BYTES + 4 * (gaps + duplicates) != end:
+        raise PeerViolation("an acknowledgement of a wrong length")
+    if not gaps:
+        return cumulative, []
+    numbers: tuple[Any, ...] = unpack_from(f"!{2 * gaps}H", packet, start + _SACK_HEADER_BYTES)
+    return cumulative, list(zip(numbers[::2], numbers[1::2], strict=True))

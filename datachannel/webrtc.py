@@ -25,7 +25,6 @@ from aiortc import (
     RTCDataChannelParameters,
     RTCDtlsFingerprint,
     RTCDtlsParameters,
-    RTCDtlsTransport,
     RTCIceCandidate,
     RTCIceParameters,
     RTCIceServer,
@@ -102,7 +101,7 @@ class AiortcAttempt:
         self._offerer = offerer
         self._gatherer = parts.gatherer(_rtc_servers(ice_servers))
         self._ice = RTCIceTransport(self._gatherer)
-        self._dtls = RTCDtlsTransport(self._ice, [RTCCertificate.generateCertificate()])
+        self._dtls = parts.dtls(self._ice, [RTCCertificate.generateCertificate()])
         self._sctp = parts.sctp(self._dtls)
         channel = RTCDataChannel(
             self._sctp, RTCDataChannelParameters(label="covey", negotiated=True, id=STREAM_ID)

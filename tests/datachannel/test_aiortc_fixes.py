@@ -13,7 +13,7 @@ from aioice import stun, turn
 from aioice.candidate import Candidate
 from aioice.ice import CandidatePair, Connection, StunProtocol
 
-from datachannel import aiortc_fixes
+from datachannel import aiortc_fixes, aiortc_fixes_socket
 from datachannel.aiortc_fixes import (
     CalmTurnUdpProtocol,
     DirectFirstConnection,
@@ -176,7 +176,9 @@ async def test_a_silent_server_holds_gathering_up_for_a_bounded_time(monkeypatch
 
 async def test_sockets_have_the_largest_buffers_that_the_system_grants():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as reference:
-        reference.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, aiortc_fixes.SOCKET_BUFFER_BYTES)
+        reference.setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVBUF, aiortc_fixes_socket.SOCKET_BUFFER_BYTES
+        )
         granted = reference.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
     connection = SteadyConnection(ice_controlling=True)
     await connection.gather_candidates()

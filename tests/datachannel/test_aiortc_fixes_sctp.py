@@ -312,6 +312,7 @@ def test_data_out_of_order_is_held_within_a_bound_and_acknowledged_within_a_pack
             for tsn in range(502, 502 + 2 * 2000, 2):
                 await throw(two, data_chunk(tsn, payload=b"x" * 1000))
             assert two.right._early_bytes == 200_000
+            await asyncio.sleep(0)
             last = [chunk for chunk in two.right_pipe.sent if isinstance(chunk, SackChunk)][-1]
             assert len(bytes(last)) < 1189
             assert two.right.state == "connected"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
@@ -108,6 +108,13 @@ class Pipe:
         self.receiver = None
 
     async def _send_data(self, data: bytes) -> None:
+        self.send_packets([data])
+
+    def send_packets(self, packets: Sequence[bytes]) -> None:
+        for data in packets:
+            self._send(data)
+
+    def _send(self, data: bytes) -> None:
         chunks = parse_packet(data)[3]
         self.sent += chunks
         loop = asyncio.get_running_loop()
@@ -123,7 +130,9 @@ class Pipe:
 
     async def _deliver(self, data: bytes) -> None:
         try:
-            if self.receiver is not None:
+            if self.receiver is not None and hasattr(self.receiver, "take_packet"):
+                self.receiver.take_packet(data)
+            elif self.receiver is not None:
                 await self.receiver._handle_data(data)
         except Exception as error:  # what would end the connection of the real thing
             self.errors.append(error)
