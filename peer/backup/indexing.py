@@ -24,7 +24,9 @@ def make_index(catalog: Catalog, packer: Packer, gone: Sequence[int], newest: li
     `packer` calls back for each index pack; the caller keeps their numbers in `newest`.
     """
     sizes = [(use.pack, use.chunks + PACK_WEIGHT * use.packs) for use in catalog.index_uses()]
-    merged = choose_merges(sizes)
+    fresh = catalog.packs_to_list([], gone)
+    tonight = sum(len(catalog.chunks_of(row.pack)) + PACK_WEIGHT for row in fresh)
+    merged = choose_merges(sizes, tonight)
     rows = catalog.packs_to_list(merged, gone)
     removed = catalog.packs_to_remove(merged, gone)
     listed = [row.pack for row in rows]

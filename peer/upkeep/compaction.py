@@ -55,16 +55,17 @@ def _tiny(uses: Sequence[Use], pack_bytes: int) -> Iterable[Use]:
             yield from tiny
 
 
-def choose_merges(sizes: Sequence[tuple[int, int]]) -> list[int]:
-    """Which index packs to write anew as one: `sizes` are (pack, entries), oldest first.
+def choose_merges(sizes: Sequence[tuple[int, int]], tonight: int) -> list[int]:
+    """Which index packs to write anew with tonight's, which lists `tonight` entries: `sizes` are
+    (pack, entries), oldest first.
 
     As in a log-structured merge tree: from the newest back, an index pack is merged when it is less
     than twice the size of all newer ones together. So there are never more than the logarithm of
     the whole, and each entry is rewritten about as often. Those that list nothing any more always
-    go. Tonight's entries count as one.
+    go.
     """
     merged = [pack for pack, entries in sizes if not entries]
-    newer = 1
+    newer = max(tonight, 1)
     for pack, entries in reversed([size for size in sizes if size[1]]):
         if entries >= 2 * newer:
             break

@@ -7,10 +7,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chunking.erasure import payload_length_of
+from chunking.formats import PACK_INDEX, PackId
 from peer.backup.messages import NightReady, Note, PackMade, Recipe, StartBackup
 from peer.backup.pool import inline_pool
 from peer.backup.run import BackupRun
@@ -99,12 +101,19 @@ class LocalMember:
         )
         self._random = itertools.count(1)
         self.lost_packs: set[int] = set()
+        self.nights = 0
+        self.named: list[PackId] = []
+        self.hold = b""
 
     def random_bytes(self, size: int) -> bytes:
         return next(self._random).to_bytes(size, "little")
 
-    def night(self, *marks: Path, time_ns: int = 10**18) -> Heard:
-        heard = Heard(self.spool, self.catalog_path, self.scratch)
+    def night(
+        self, *marks: Path, time_ns: int | None = None, completes: bool = True, **how: Any
+    ) -> Heard:
+        """One night; all that it made is safe at once, unless it is not to complete."""
+        self.nights += 1
+        heard = Heard(self.spool, self.catalog_path, self.scratch, lost_packs=self.lost_packs)
         start = StartBackup(
             master=MASTER,
             catalog=str(self.catalog_path),
@@ -112,12 +121,15 @@ class LocalMember:
             marks=[os.fsencode(mark) for mark in marks],
             exclude=[os.fsencode(self.home)],
             member_name="anna",
-            time_ns=time_ns,
+            time_ns=10**18 + self.nights * 86_400 * 10**9 if time_ns is None else time_ns,
             workers=0,
             spool_bytes_max=1 << 40,
             spool_bytes=0,
             scratch=str(self.scratch),
+            hold=self.hold,
+            **how,
         )
+        self._settle()
         BackupRun(
             start,
             heard,
@@ -125,11 +137,38 @@ class LocalMember:
             self.random_bytes,
         ).run()
         for ready in heard.of(NightReady):
-            catalog = Catalog(self.catalog_path)
-            new = SnapshotRow(ready.snapshot, ready.time_ns, ready.files, ready.size)
-            catalog.set_snapshots([*catalog.snapshots(), new])
-            catalog.close()
+            if completes:
+                self._complete(ready)
         return heard
+
+    def _complete(self, ready: NightReady) -> None:
+        """What the agent does when all packs are safe: a root record, and its consequences."""
+        catalog = Catalog(self.catalog_path)
+        catalog.record_placements([], {row.pack for row in catalog.unsafe_packs()})
+        kept = [row for row in catalog.snapshots() if row.id in ready.kept]
+        new = SnapshotRow(ready.snapshot, ready.time_ns, ready.files, ready.size)
+        catalog.set_snapshots([*kept, new])
+        self.named = [row.id for row in catalog.packs(kind=PACK_INDEX)]
+        catalog.close()
+        self.hold = ready.hold
+        self._settle()
+
+    def _settle(self) -> None:
+        """The root record counts; what no pack of the catalog has is deleted at friends."""
+        catalog = Catalog(self.catalog_path)
+        catalog.settle(self.named)
+        known = {row.id.hex() for row in catalog.packs()}
+        catalog.close()
+        for path in self.spool.iterdir():
+            if path.name not in known:
+                path.unlink()
+
+    def stored_bytes(self) -> int:
+        """Bytes of all packs, before coding."""
+        catalog = Catalog(self.catalog_path)
+        size = sum(row.length for row in catalog.packs())
+        catalog.close()
+        return size
 
     def restore(
         self, target: Path, *paths: Path, snapshot: int = -1, overwrite: str = "always", **how
