@@ -32,6 +32,7 @@ from google_crc32c import value as crc32c
 
 from datachannel.aiortc_fixes_receive import PeerViolation, SerialOrderSctp
 
+CWND_PACKETS_FIRST = 10  # RFC 6928 for TCP, and what libdatachannel does; aiortc begins with 3
 CWND_BYTES_MAX = 4 * 1024 * 1024  # 40 MB/s at 100 ms; more only fills queues
 RTO_S_MIN = 0.3
 RTO_S_MAX = 10.0
@@ -76,6 +77,7 @@ class QuickSctp(SerialOrderSctp):
         super().__init__(transport, port)
         self._outbound_queue: deque[Outgoing] = deque()  # type: ignore[assignment]
         self._sent_queue: deque[Outgoing] = deque()  # type: ignore[assignment]
+        self._cwnd = CWND_PACKETS_FIRST * USERDATA_MAX_LENGTH
         self._something_marked = False
         self._retransmitted_fast: set[int] = set()
         self._expiries = 0  # of T3, without an acknowledgement in between

@@ -69,7 +69,7 @@ class ManyPackets(asyncio.DatagramTransport):
         """Send packets to one address, in order, in as few system calls as can be."""
         start = 0
         while start < len(packets):
-            end = _alike_until(packets, start) if self.cuts_messages else start + 1
+            end = alike_until(packets, start) if self.cuts_messages else start + 1
             if end - start == 1 or self._waiting or self._closing:
                 self.sendto(packets[start], addr)
                 start += 1
@@ -162,7 +162,7 @@ class ManyPackets(asyncio.DatagramTransport):
         self._loop.remove_writer(self._sock)
 
 
-def _alike_until(packets: Sequence[bytes], start: int) -> int:
+def alike_until(packets: Sequence[bytes], start: int) -> int:
     """Where those end that the kernel can cut apart: all of one size, the last may be shorter."""
     size = len(packets[start])
     end = start + 1
