@@ -55,20 +55,21 @@ class Copying:
 
     def run(self, packs: Sequence[int], live: bytearray) -> None:
         """Copy what lives of these packs. What cannot be had stays where it is."""
+        under_way = self._catalog.copied_chunks()
         for pack in packs:
-            self._want(pack, live)
+            self._want(pack, live, under_way)
         if any(one.kind == PACK_DATA for one in self._wanted.values()):
             self._take_from_files()
         self._take_from_friends()
         for packer in self._packers.values():
             packer.flush()
 
-    def _want(self, pack: int, live: bytearray) -> None:
+    def _want(self, pack: int, live: bytearray, under_way: set[ChunkId]) -> None:
         row = self._catalog.pack(pack)
         chunks = self._catalog.chunks_of(pack)
         numbers = self._catalog.numbers_of([ident for ident, _, _ in chunks])
         for ident, offset, length in chunks:
-            if live[numbers[ident]]:
+            if live[numbers[ident]] and ident not in under_way:
                 where = ChunkRow(ident, pack, offset, length)
                 self._wanted[ident] = _Wanted(numbers[ident], row.kind, where)
 

@@ -128,6 +128,11 @@ class PackTables(Database):
                 self._adopt_copy(pack)
         return len(copies)
 
+    def copied_chunks(self) -> set[ChunkId]:
+        """Chunks of copies that are not safe yet."""
+        copies = self._rows("SELECT pack FROM packs WHERE is_copy=1")
+        return {ident for (pack,) in copies for ident, _, _, _ in self._contents(pack)}
+
     def _adopt_copy(self, copy: int) -> None:
         rows = self._contents(copy)
         now = self.find_chunks([ident for ident, _, _, _ in rows])

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 
 from peer.upkeep.sweep import Use
 
-WASTE_MAX = 0.15
+WASTE_MAX = 0.2
 """Dead bytes that may lie around, as a part of the live ones."""
 LIVE_MAX = 0.75
 SMALL_PACKS = 32

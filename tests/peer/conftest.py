@@ -13,6 +13,7 @@ import pytest
 
 from chunking.erasure import payload_length_of
 from chunking.formats import PACK_INDEX, PackId
+from chunking.keys import MemberKeys
 from peer.backup.messages import NightReady, Note, PackMade, Recipe, StartBackup
 from peer.backup.pool import inline_pool
 from peer.backup.run import BackupRun
@@ -32,6 +33,9 @@ from peer.restore.messages import (
 from peer.restore.run import RestoreRun
 
 MASTER = b"m" * 32
+DAY_NS = 86_400 * 10**9
+FIRST_NIGHT_NS = 4 * 10**18
+"""Long after any change time of a file that a test makes: nothing counts as just written."""
 
 
 @dataclass
@@ -101,6 +105,7 @@ class LocalMember:
         )
         self._random = itertools.count(1)
         self.lost_packs: set[int] = set()
+        self.keys = MemberKeys.from_master(MASTER)
         self.nights = 0
         self.named: list[PackId] = []
         self.hold = b""
@@ -121,7 +126,7 @@ class LocalMember:
             marks=[os.fsencode(mark) for mark in marks],
             exclude=[os.fsencode(self.home)],
             member_name="anna",
-            time_ns=10**18 + self.nights * 86_400 * 10**9 if time_ns is None else time_ns,
+            time_ns=FIRST_NIGHT_NS + self.nights * DAY_NS if time_ns is None else time_ns,
             workers=0,
             spool_bytes_max=1 << 40,
             spool_bytes=0,
