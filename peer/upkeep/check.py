@@ -65,6 +65,8 @@ class Check:
         self._emit(progress("check"))
         own = await self._m.run_blocking(check_catalog, self._m)
         self._found.catalog = own.problems
+        self._found.missing_new = own.missing_new
+        self._found.missing_old = own.missing_old
         self._found.unreadable = [self._wall_text(time_ns) for time_ns in own.unreadable]
         if own.problems:
             return told(self._found)

@@ -64,6 +64,10 @@ class Findings:
     """What is wrong with the catalog itself; empty when nothing is."""
     unreadable: list[str] = field(default_factory=list)
     """Snapshots that are listed and whose beginning lies in no pack any more, by their time."""
+    missing_new: int = 0
+    """Chunks of the newest snapshot that lie in no pack; the next night sends them."""
+    missing_old: int = 0
+    """Chunks of older snapshots only that lie in no pack: lost, unless they turn up."""
     gone: list[str] = field(default_factory=list)
     """Snapshots that went with a lost pack, by their time."""
     read: DataRead | None = None
@@ -77,6 +81,7 @@ class Findings:
             and not self.lost
             and not self.catalog
             and not self.unreadable
+            and not self.missing_new
             and complete
             and self.roots.newest
             and not self.roots.newer
@@ -113,6 +118,10 @@ def _sentences(found: Findings) -> list[str]:
         _who(found.offline, "is not online", "are not online"),
         _who(found.bare, "lacks most of what you gave them", "lack most of what you gave them"),
         _about_roots(found),
+        f"The newest snapshot lacks {found.missing_new:,} pieces." if found.missing_new else "",
+        f"Older snapshots lack {found.missing_old:,} pieces that were lost."
+        if found.missing_old
+        else "",
         f"The snapshot of {names(found.gone)} went with it." if found.gone else "",
         f"The snapshot of {names(found.unreadable)} cannot be read any more."
         if found.unreadable
@@ -220,6 +229,7 @@ def _summary(found: Findings) -> dict[str, Any]:
             "newer": found.roots.newer,
         },
         "catalog": found.catalog,
+        "missing_chunks": {"newest": found.missing_new, "older": found.missing_old},
         "unreadable_snapshots": found.unreadable,
         "gone_snapshots": found.gone,
         "read": None

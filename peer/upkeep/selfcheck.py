@@ -6,6 +6,7 @@ names must be in the catalog, with the same names of shares.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from chunking.formats import PACK_INDEX, FormatError
 from chunking.root import RootRecord
 from peer.catalog import Catalog, PackRow
 from peer.member import Member
+from peer.upkeep.sweep import UnknownNode, mark
 
 _PROBLEMS_ASKED = 10
 """SQLite stops after so many; one is enough to know."""
@@ -27,6 +29,10 @@ class SelfCheck:
     record: RootRecord | None = None
     problems: list[str] = field(default_factory=list)
     unreadable: list[int] = field(default_factory=list)
+    missing_new: int = 0
+    """Chunks that the newest snapshot needs and that lie in no pack, as far as is known."""
+    missing_old: int = 0
+    """Those that only older snapshots need."""
 
 
 def check_catalog(member: Member) -> SelfCheck:
@@ -44,6 +50,7 @@ def check_catalog(member: Member) -> SelfCheck:
         if record is not None and not result.problems:
             found = member.catalog.find_chunks([snapshot.id for snapshot in record.snapshots])
             result.unreadable = [s.time_ns for s in record.snapshots if s.id not in found]
+            result.missing_new, result.missing_old = _missing_chunks(member.catalog, record)
     except sqlite3.DatabaseError as error:
         result.problems = [str(error)]
     return result
@@ -95,3 +102,25 @@ def _missing(catalog: Catalog, record: RootRecord) -> list[str]:
     if snapshots:
         problems.append(f"{snapshots:,} of {len(record.snapshots):,} snapshots are not in it")
     return problems
+
+
+def _missing_chunks(catalog: Catalog, record: RootRecord) -> tuple[int, int]:
+    """How many chunks lie in no pack: of the newest snapshot, and of older ones only.
+
+    What a snapshot refers to is known without reading only as far as its directories are: those
+    of a snapshot that came with a new catalog are learned by the next night.
+    """
+    there = bytearray(catalog.last_number() + 1)
+    for use in catalog.uses():
+        for number in use.numbers:
+            there[number] = 1
+    lacking = ~int.from_bytes(there, "little")
+    wanted = bytearray(len(there))
+    counts: list[int] = []
+    newest_first = sorted(record.snapshots, key=lambda snapshot: -snapshot.time_ns)
+    for group in (newest_first[:1], newest_first[1:]):
+        for snapshot in group:
+            with contextlib.suppress(UnknownNode):
+                mark(wanted, catalog.numbers_of([snapshot.id]).values(), catalog.node)
+        counts.append((int.from_bytes(wanted, "little") & lacking).bit_count())
+    return counts[0], counts[1] - counts[0]
