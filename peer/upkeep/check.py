@@ -185,7 +185,7 @@ class Check:
             packs=result.opened,
             chunks=result.chunks,
             fetched_bytes=result.fetched_bytes,
-            damaged=len(result.damaged),
+            damaged=len(result.damaged) + len(result.unreadable),
         )
 
     # --- marking ----------------------------------------------------------------------------

@@ -35,7 +35,7 @@ class DataRead:
     chunks: int = 0
     fetched_bytes: int = 0
     damaged: int = 0
-    """Packs whose shares are what their names say, and yet do not make the pack."""
+    """Packs that are whole by all names and cannot be opened, all or a part of them."""
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 Which shares rebuild a pack is drawn by lot, so that checks that are repeated try other ones: the
 plain slices are what restores like best, and the others are what is left when friends are gone.
 
-Packs are read two at a time, so that memory is bounded by a few packs; the ciphers run in threads.
+Memory is bounded by a few packs: two are fetched at a time, and one of them is opened, in a thread.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from peer.upkeep.audit import Judged, Listings, Piece, Verdict, ask
 log = logging.getLogger("covey.check")
 
 PACKS_AT_ONCE = 2
-"""A pack and its shares take up to 160 MiB of memory."""
+"""One is fetched while another one is opened. Together they take four times the longest pack."""
 COMBINATIONS_MAX = 64
 """Sets of shares tried when one does not make the pack; only for packs that are damaged."""
 
@@ -41,6 +41,10 @@ class Readings:
     chunks: int = 0
     fetched_bytes: int = 0
     damaged: list[int] = field(default_factory=list)
+    """Packs whose shares are what their names say, and do not make the pack."""
+    unreadable: list[int] = field(default_factory=list)
+    """Packs that are what they were, and hold what does not open: made by a newer Covey, or wrong
+    from the beginning. The rest of them is sound, so they are never given up."""
     wrong: list[Piece] = field(default_factory=list)
     misfiled: int = 0
     """Packs of which the catalog tells something else than they say themselves."""
@@ -48,6 +52,10 @@ class Readings:
 
 class _Misfiled(Exception):
     """The pack is sound, and the catalog says something else about it."""
+
+
+class _Unreadable(Exception):
+    """The pack is what it was, and something in it does not open."""
 
 
 def choose_packs(packs: Sequence[int], percent: float, chance: random.Random) -> list[int]:
@@ -71,7 +79,7 @@ class DataCheck:
         """`progress` hears of packs done and bytes fetched."""
         self._m, self._listings, self._seed = member, listings, seed
         self._progress = progress
-        self._searching = asyncio.Lock()
+        self._opening = asyncio.Lock()
         self._done = 0
         self.result = Readings()
 
@@ -98,16 +106,19 @@ class DataCheck:
             got = await self._fetch(pieces, row.needed)
             if len(got) < row.needed:
                 return
-            try:
-                count = await self._open(row, got, chunks)
-            except FormatError as error:
-                log.warning("shares of a pack do not make it: %s", error)
-                async with self._searching:
+            async with self._opening:
+                try:
+                    count = await self._open(row, got, chunks)
+                except FormatError as error:
+                    log.warning("shares of a pack do not make it: %s", error)
                     count = await self._search(row, got, pieces, chunks)
             self.result.chunks += count
             self.result.opened += 1
         except _Misfiled:
             self.result.misfiled += 1
+        except _Unreadable as error:
+            log.warning("a pack holds what does not open: %s", error)
+            self.result.unreadable.append(pack)
         except FormatError:
             self.result.damaged.append(pack)
 
@@ -189,17 +200,21 @@ def open_pack(
 ) -> int:
     """Join, compare the pack's id, open the table and every chunk; how many chunks there are.
 
-    Raises FormatError for damage, and `_Misfiled` when `chunks` (id, offset, length), which the
-    catalog places in the pack, are not there.
+    Raises FormatError when these shares do not make the pack, `_Unreadable` when something in it
+    does not open, and `_Misfiled` when `chunks` (id, offset, length), which the catalog places in
+    the pack, are not there.
     """
     data = join(payloads, row.needed, row.length)
     check_pack_id(data, row.id)
-    table = read_pack_table(keys, data)
     sealer = Sealer(keys)
-    for entry in table:
-        plain = sealer.open(entry.id, data[entry.offset : entry.offset + entry.length])
-        if row.kind == PACK_INDEX:
-            decode_index(plain)
+    try:
+        table = read_pack_table(keys, data)
+        for entry in table:
+            plain = sealer.open(entry.id, data[entry.offset : entry.offset + entry.length])
+            if row.kind == PACK_INDEX:
+                decode_index(plain)
+    except FormatError as error:
+        raise _Unreadable(str(error)) from error
     if not {tuple(chunk) for chunk in chunks} <= {(e.id, e.offset, e.length) for e in table}:
         raise _Misfiled
     return len(table)

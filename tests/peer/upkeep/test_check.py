@@ -9,9 +9,19 @@ from pathlib import Path
 import pytest
 
 from bench.trees import compare_trees
-from chunking.formats import PACK_DATA, PACK_INDEX, PACK_META, SHARE_HEADER_BYTES
+from chunking.formats import (
+    NONCE_BYTES,
+    PACK_DATA,
+    PACK_INDEX,
+    PACK_META,
+    SHARE_HEADER_BYTES,
+    ChunkId,
+)
+from chunking.pack import Pack, PackWriter
+from chunking.seal import Sealer
+from chunking.share import ShareHeader, encode_header, make_shares, name_of
 from datachannel.messages import Found, Get, List, Listing
-from peer.catalog import PackRow
+from peer.catalog import NewPack, PackRow
 from peer.service import Event
 from peer.upkeep.check import Check
 from signaling.messages import MemberId
@@ -335,10 +345,44 @@ async def test_a_pack_that_still_lies_in_the_spool_is_not_given_up(tmp_path, fil
         assert (result["summary"]["lost_packs"], result["summary"]["given_up_packs"]) == (1, 0)
 
 
+async def test_a_pack_with_a_chunk_that_does_not_open_is_told_and_never_given_up(tmp_path, files):
+    """It may be a newer Covey's; and the rest of the pack is sound."""
+    async with small_group(tmp_path / "group", 5) as group:
+        await group.backup(files)
+        writer = PackWriter(1 << 20)
+        sealer = Sealer(group.keys)
+        good = sealer.chunk_id(b"good")
+        writer.add(good, sealer.seal(good, b"good", group.random_bytes(NONCE_BYTES)))
+        writer.add(ChunkId(b"c" * 32), b"\x09" + bytes(99))  # no algorithm that is known today
+        pack = writer.finish(group.keys, group.random_bytes(NONCE_BYTES))
+        row = add_pack(group, pack)
+        result = await check(group, 100)
+        assert not result["ok"]
+        read = result["summary"]["read"]
+        assert (read["damaged_packs"], read["packs_opened"]) == (1, 3)
+        assert "1 is damaged" in result["message"]
+        assert result["summary"]["given_up_packs"] == 0
+        assert group.member.catalog.pack(row).id == pack.id
+
+
+def add_pack(group: SmallGroup, pack: Pack) -> int:
+    """Have every friend hold a share of a pack that any two rebuild; its number."""
+    shares = make_shares(pack.data, pack.id, owner=group.owner, needed=2, numbers=range(5))
+    chunks = tuple((entry.id, entry.offset, entry.length) for entry in pack.entries)
+    names = tuple(share.name for share in shares)
+    new = NewPack(pack.id, PACK_DATA, 2, len(pack.data), names, chunks)
+    row = group.member.catalog.record_pack(new).pack
+    for holder, share in zip(group.holders.values(), shares, strict=True):
+        put = holder.store.begin_put(group.owner, share.name, share.header, len(share.payload))
+        holder.store.append(put, share.payload)
+        holder.store.finish_put(put)
+    placed = [(row, number, member) for number, member in enumerate(group.holders)]
+    group.member.catalog.record_placements(placed, {row})
+    return row
+
+
 async def test_shares_that_were_made_wrong_are_told_from_those_that_were_not(tmp_path, files):
     """A bad memory cell when a share was made: it has its name, and is no part of the pack."""
-    from chunking.share import ShareHeader, encode_header, name_of
-
     async with small_group(tmp_path / "group", 5) as group:
         await group.backup(files)
         row = pack_of(group)

@@ -55,11 +55,9 @@ async def test_some_files_come_back_and_are_the_same(tmp_path, files):
 
 async def test_another_seed_draws_other_files_big_and_small(tmp_path, files, monkeypatch):
     monkeypatch.setattr(drill, "FILES_MAX", 5)
-    drawn: list[int] = []
     async with small_group(tmp_path / "group", 2) as group:
         await group.backup(files)
-        for seed in range(5):
-            drawn.append((await run_drill(group, seed)).bytes)
+        drawn = [(await run_drill(group, seed)).bytes for seed in range(5)]
     assert len(set(drawn)) > 2
     assert max(drawn) >= 120_000
 
