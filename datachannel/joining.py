@@ -24,6 +24,7 @@ WORDS = {
     "replaced": "another computer has joined with the same recovery words",
     "bad_message": "the server does not understand this version of the program",
     "bad_signature": "the server goes by another name than the address that was used",
+    "restarting": "the server is being restarted",
     "internal": "the server refuses without saying why",
 }
 

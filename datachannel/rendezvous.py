@@ -157,7 +157,7 @@ class Rendezvous:
                     self._joined.set()
                     raise
                 log.warning("the server refuses for now: %s", refused.code)
-                wait_s = min(max(refused.retry_after_s, REFUSED_S_MIN), REFUSED_S_MAX)
+                wait_s = _pause_of(refused)
             except Unreachable as error:
                 log.info("%s", error)
             if not self._has_left:
@@ -237,6 +237,13 @@ class Rendezvous:
         if self._socket is None:
             raise Unreachable("the server is not connected")
         await _send(self._socket, message)
+
+
+def _pause_of(refused: JoinRefused) -> float:
+    """As long as the server asks for, within bounds."""
+    # A server that ends tells each of its members another time, and some of them are soon.
+    at_least_s = RETRY_S_MIN if refused.code == "restarting" else REFUSED_S_MIN
+    return min(max(refused.retry_after_s, at_least_s), REFUSED_S_MAX)
 
 
 async def join_once(

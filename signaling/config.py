@@ -69,5 +69,7 @@ class ServerConfig:
     store: str | None = None
     """The URL of a Redis that several instances share; without it, a file in `data`."""
     proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    metrics: tuple[str, int] | None = None
+    """(host, port) of the metrics; no stranger should reach it."""
     ice_servers: tuple[IceServer, ...] = ()
     limits: Limits = Limits()

@@ -1,4 +1,4 @@
-"""One client's connection as the server writes to it: a bounded queue and the task that empties it.
+"""One client's connection as the server writes to it: a bounded queue, and who empties it.
 
 Nobody waits for a slow reader. What is meant for it is queued; when that is more than its share,
 the connection is cut, and the client comes back to a full picture of its group.
@@ -7,7 +7,6 @@ the connection is cut, and the client comes back to a full picture of its group.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -29,24 +28,41 @@ class Backlog:
 
 
 class Connection:
-    """One client. `send_waiting` runs as a task of its own as long as the connection lives."""
+    """One client. There is a task as long as something is to be sent, and none else: most clients
+    are silent most of the time, and there may be many of them."""
+
+    __slots__ = (
+        "_abort",
+        "_backlog",
+        "_closing",
+        "_held",
+        "_limits",
+        "_sending",
+        "_socket",
+        "_waiting",
+        "_waiting_bytes",
+        "address",
+        "is_slow",
+        "number",
+    )
 
     def __init__(
         self,
         number: int,
         socket: Socket,
         *,
+        address: str,
         abort: Callable[[], None],
         backlog: Backlog,
         limits: Limits,
     ) -> None:
-        self.number = number
+        self.number, self.address = number, address
         self.is_slow = False
         self._socket, self._abort, self._limits = socket, abort, limits
         self._backlog = backlog
-        self._waiting: deque[bytes] = deque()
+        self._waiting: list[bytes] = []
         self._waiting_bytes = 0
-        self._wake = asyncio.Event()
+        self._sending: asyncio.Task[None] | None = None
         self._closing = self._held = False
 
     @property
@@ -70,7 +86,8 @@ class Connection:
             self.abort()
         elif last:
             self.close()
-        self._wake.set()
+        else:
+            self._send_soon()
 
     def hold(self) -> None:
         """Send nothing until `release`."""
@@ -79,39 +96,51 @@ class Connection:
     def release(self) -> None:
         """Send what was held."""
         self._held = False
-        self._wake.set()
+        self._send_soon()
 
     def close(self) -> None:
         """Close it when what waits is sent."""
         self._closing = True
-        self._wake.set()
+        self._send_soon()
 
     def abort(self) -> None:
         """Cut it; what waits is lost."""
         self._held = False
         self._waiting.clear()
         self._count(-self._waiting_bytes)
-        self.close()
         self._abort()
+        self.close()
 
-    async def send_waiting(self) -> None:
-        """Send until closed, from either side, or cut."""
+    async def ended(self) -> None:
+        """Wait until it is closed, or cut. To be called after one of them."""
+        self._held = False
+        self._send_soon()
+        while self._sending is not None:
+            await asyncio.wait([self._sending])
+
+    def _send_soon(self) -> None:
+        if self._sending is None and not self._held:
+            self._sending = asyncio.create_task(self._send_waiting())
+
+    async def _send_waiting(self) -> None:
+        timeout_s = self._limits.send_timeout_s
         try:
-            while True:
-                while self._waiting and not self._held:
-                    data = self._waiting.popleft()
-                    self._count(-len(data))
-                    async with asyncio.timeout(self._limits.send_timeout_s):
-                        await self._socket.send_bytes(data)
-                if self._closing and not self._held:
-                    # aiohttp bounds the wait for an answer, not the wait for a reader.
-                    async with asyncio.timeout(self._limits.send_timeout_s):
-                        await self._socket.close()
-                    return
-                self._wake.clear()
-                await self._wake.wait()
+            while self._waiting:
+                data = self._waiting.pop(0)
+                self._count(-len(data))
+                async with asyncio.timeout(timeout_s):
+                    await self._socket.send_bytes(data)
+            if self._closing:
+                # aiohttp bounds the wait for an answer, not the wait for a reader.
+                async with asyncio.timeout(timeout_s):
+                    await self._socket.close()
         except (ConnectionError, TimeoutError, RuntimeError):
-            self.abort()
+            self._closing = True
+            self._waiting.clear()
+            self._count(-self._waiting_bytes)
+            self._abort()
+        finally:
+            self._sending = None
 
     def _count(self, size: int) -> None:
         self._waiting_bytes += size

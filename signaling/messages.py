@@ -11,6 +11,7 @@ and from then on, in any order:
     client -> Signal(to, blob)     server -> Signal(sender, blob) to that member, or Absent(member)
     client -> UpdateCard(card)     server -> Arrived(member, card) to all others
     client -> Leave()              server -> Removed(member) to all others
+    client -> Report(outcome)      counted, and passed to nobody
                                    server -> Arrived / Departed as members come and go
 
 The signatures of Join cover the server's name and this connection's nonce, so that neither a
@@ -22,7 +23,7 @@ name, and by its public key, which only those can sign for who know the password
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, NewType, TypeVar
+from typing import Annotated, Literal, NewType, TypeVar
 
 import msgspec
 
@@ -57,6 +58,7 @@ FAILED_CODES = (
     "bad_message",
     "bad_signature",
     "replaced",
+    "restarting",
     "internal",
 )
 PERMANENT_CODES = frozenset({"unknown_group", "wrong_password", "group_full", "replaced"})
@@ -70,6 +72,8 @@ Card = Annotated[bytes, msgspec.Meta(max_length=CARD_BYTES_MAX)]
 Blob = Annotated[bytes, msgspec.Meta(max_length=SIGNAL_BYTES_MAX)]
 Text = Annotated[str, msgspec.Meta(max_length=TEXT_CHARS_MAX)]
 ServerName = Annotated[str, msgspec.Meta(max_length=SERVER_NAME_CHARS_MAX)]
+
+Outcome = Literal["direct", "relay", "failed"]
 
 _T = TypeVar("_T")
 
@@ -152,6 +156,12 @@ class Leave(_Message, frozen=True, tag="leave"):
     """I leave the group for good."""
 
 
+class Report(_Message, frozen=True, tag="report"):
+    """How a link to another member came about: no more than that, for the operator's counters."""
+
+    outcome: Outcome
+
+
 class Arrived(_Message, frozen=True, tag="arrived"):
     """This member is online, with this card."""
 
@@ -177,7 +187,7 @@ class Removed(_Message, frozen=True, tag="removed"):
     member: Id
 
 
-FromClient = Join | Signal | UpdateCard | Leave
+FromClient = Join | Signal | UpdateCard | Leave | Report
 FromServer = Challenge | Joined | Failed | Signal | Arrived | Departed | Absent | Removed
 
 _encoder = msgspec.msgpack.Encoder()

@@ -43,6 +43,7 @@ from signaling.messages import (
     MemberId,
     Presence,
     Removed,
+    Report,
     Signal,
     UpdateCard,
     join_transcript,
@@ -185,6 +186,8 @@ class Rooms:
                 return self._others(room, member, Arrived(member, card))
             case Leave():
                 return self._leave(connection, room, member)
+            case Report():
+                return []
             case Join():
                 return [(connection, Failed("bad_message", "already joined"))]
 

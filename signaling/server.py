@@ -11,31 +11,34 @@ import contextlib
 import ipaddress
 import itertools
 import logging
-import os
-import random
 import re
 from collections import Counter
 from collections.abc import Callable
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSMsgType, web
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import CryptoError
 
 from signaling.config import ServerConfig
 from signaling.connection import Backlog, Connection
 from signaling.limits import address_key
+from signaling.logs import Refusals
 from signaling.messages import (
     MESSAGE_BYTES_MAX,
     NONCE_BYTES,
     VERSION,
+    Absent,
     Challenge,
     Failed,
     FromServer,
     Join,
     MessageError,
+    Report,
+    Signal,
     decode_from_client,
     encode,
 )
+from signaling.metrics import CONTENT_TYPE_LATEST, Metrics
 from signaling.notices import Entered, Found, Group, Heard, Notice
 from signaling.rooms import Outgoing, Rooms
 from signaling.stores import Store, StoreError
@@ -44,6 +47,11 @@ log = logging.getLogger("covey.signaling")
 
 PATH = "/v1/ws"
 BUSY_S = 30.0
+RETURN_S_MIN = 1.0
+RETURNS_PER_S = 400.0
+"""When the server ends, members are asked to come back spread over as long as that takes."""
+UNREMARKABLE = frozenset({"restarting", "replaced"})
+"""Refusals that are no line in the log."""
 HOST = re.compile(r"[a-z0-9.:\[\]_-]{1,255}")
 
 
@@ -71,18 +79,30 @@ class Server:
         self._connections: dict[int, Connection] = {}
         self._transports: set[asyncio.Transport] = set()
         self._backlog = Backlog()
+        self._empty = asyncio.Event()
+        self._empty.set()
         self._per_address: Counter[str] = Counter()
-        self._counters: Counter[str] = Counter()
+        self._refusals = Refusals(random_bytes, now=0.0)
+        self.metrics = Metrics()
+        self._count_what_is_there()
 
     def application(self) -> web.Application:
         """The aiohttp application. It closes the store at its end."""
         app = web.Application(client_max_size=1024)
         app.router.add_get(PATH, self._serve)
         app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/readyz", self._readyz)
         app.on_startup.append(self._start)
         app.on_shutdown.append(self._shut_down)
         app.on_cleanup.append(self._clean_up)
+        return app
+
+    def numbers(self) -> web.Application:
+        """What is not for strangers: the metrics, for a port of their own."""
+        app = web.Application(client_max_size=1024)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
         return app
 
     # --- life -------------------------------------------------------------------------------
@@ -91,15 +111,17 @@ class Server:
         await self._store.open(self)
 
     async def _shut_down(self, _: web.Application) -> None:
-        closing = [
-            socket.close(code=WSCloseCode.GOING_AWAY) for socket in list(self._sockets.values())
-        ]
-        try:
+        """Ask everybody to come back later, each at a time of its own."""
+        spread_s = RETURN_S_MIN + len(self._connections) / RETURNS_PER_S
+        for connection in list(self._connections.values()):
+            chance = int.from_bytes(self._random_bytes(4), "big") / 2**32
+            later_s = RETURN_S_MIN + chance * (spread_s - RETURN_S_MIN)
+            self._queue(connection, Failed("restarting", "come back later", later_s))
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2 * self._limits.close_timeout_s):
-                await asyncio.gather(*closing, return_exceptions=True)
-        except TimeoutError:  # aiohttp waits without end for who does not read
-            for connection in list(self._connections.values()):
-                connection.abort()
+                await self._empty.wait()
+        for connection in list(self._connections.values()):
+            connection.abort()
 
     async def drop_loiterers(self, runner: web.AppRunner) -> None:
         """Until cancelled: end TCP connections that never become a WebSocket."""
@@ -137,9 +159,10 @@ class Server:
             return web.Response(status=400)
         address = self._address_of(request)
         key = address_key(address)
-        wait = self._wait_of(key, address)
+        wait, reason = self._wait_of(key, address)
         if wait:
-            self._counters["connections_refused"] += 1
+            self.metrics.turned_away.labels(reason).inc()
+            self._refusals.write(address, reason, now=_now())
             return web.Response(status=503, headers={"Retry-After": str(int(wait) + 1)})
         limits = self._limits
         socket = web.WebSocketResponse(
@@ -155,6 +178,7 @@ class Server:
         connection = Connection(
             next(self._numbers),
             socket,
+            address=address,
             abort=transport.abort,
             backlog=self._backlog,
             limits=limits,
@@ -163,8 +187,8 @@ class Server:
         self._transports.add(transport)
         self._connections[connection.number] = connection
         self._per_address[key] += 1
-        self._counters["connections"] += 1
-        sending = asyncio.create_task(connection.send_waiting())
+        self.metrics.connections.inc()
+        self._empty.clear()
         try:
             await self._converse(connection, socket, names, address)
         finally:
@@ -176,9 +200,11 @@ class Server:
             self._per_address[key] -= 1
             if not self._per_address[key]:
                 del self._per_address[key]
-            self._counters["slow_readers_dropped"] += connection.is_slow
+            self.metrics.slow_readers.inc(connection.is_slow)
             connection.close()
-            await sending
+            await connection.ended()
+            if not self._connections:
+                self._empty.set()
         return socket
 
     def _address_of(self, request: web.Request) -> str:
@@ -189,13 +215,13 @@ class Server:
                 return str(ipaddress.ip_address(said))
         return address
 
-    def _wait_of(self, key: str, address: str) -> float:
+    def _wait_of(self, key: str, address: str) -> tuple[float, str]:
         limits = self._limits
         if len(self._connections) >= limits.connections_max:
-            return BUSY_S
+            return BUSY_S, "server_full"
         if self._per_address[key] >= limits.connections_per_address_max:
-            return BUSY_S
-        return self._rooms.connect(address, now=_now())
+            return BUSY_S, "address_full"
+        return self._rooms.connect(address, now=_now()), "address_rate"
 
     async def _converse(
         self,
@@ -216,7 +242,9 @@ class Server:
                 return
             if connection.is_closing or not self._rooms.is_joined(connection.number):
                 return  # refused, or replaced meanwhile
-            self._counters["messages"] += 1
+            self.metrics.messages.labels(type(message).__name__.lower()).inc()
+            if isinstance(message, Report):
+                self.metrics.outcomes.labels(message.outcome).inc()
             self._send(self._rooms.handle(connection.number, message, now=_now()))
             self._tell()
             if connection.is_closing or not self._rooms.is_joined(connection.number):
@@ -269,7 +297,7 @@ class Server:
             return False
         connection.release()
         joined = self._rooms.is_joined(number)
-        self._counters["joins"] += joined
+        self.metrics.joins.inc(joined)
         return joined
 
     async def _find(self, name_id: bytes) -> Found:
@@ -294,10 +322,20 @@ class Server:
                 self._queue(connection, message)
 
     def _queue(self, connection: Connection, message: FromServer) -> None:
-        is_last = isinstance(message, Failed)
-        if isinstance(message, Failed):
-            self._counters[f"failed_{message.code}"] += 1
-        connection.queue(encode(message), last=is_last)
+        match message:
+            case Failed(code):
+                self.metrics.refusals.labels(code).inc()
+                if code not in UNREMARKABLE:
+                    self._refusals.write(connection.address, code, now=_now())
+                connection.queue(encode(message), last=True)
+                return
+            case Signal():
+                self.metrics.signals.labels("passed").inc()
+            case Absent():
+                self.metrics.signals.labels("absent").inc()
+            case _:
+                pass
+        connection.queue(encode(message))
 
     def _tell(self) -> None:
         for notice in self._rooms.take_notices():
@@ -308,21 +346,23 @@ class Server:
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
+    async def _readyz(self, _: web.Request) -> web.Response:
+        is_ready = self._store.is_ready
+        return web.Response(text="ok\n" if is_ready else "no\n", status=200 if is_ready else 503)
+
     async def _metrics(self, _: web.Request) -> web.Response:
-        open_groups, online = self._rooms.counts()
-        gauges = {
-            "groups": self._store.groups,
-            "groups_open": open_groups,
-            "members_online": online,
-            "connections": len(self._connections),
-            "bytes_waiting": self._backlog.size,
-        }
-        lines = []
-        for name, value in gauges.items():
-            lines += [f"# TYPE covey_{name} gauge", f"covey_{name} {value}"]
-        for name, value in sorted(self._counters.items()):
-            lines += [f"# TYPE covey_{name}_total counter", f"covey_{name}_total {value}"]
-        return web.Response(text="\n".join(lines) + "\n")
+        page = self.metrics.page()
+        return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def _count_what_is_there(self) -> None:
+        store, gauge = self._store, self.metrics.gauge
+        gauge("connections", "open WebSockets", lambda: len(self._connections))
+        gauge("members_online", "members here", lambda: self._rooms.counts()[1])
+        gauge("groups_open", "groups with members here", lambda: self._rooms.counts()[0])
+        gauge("groups", "groups in the registry, at the last look", lambda: store.groups)
+        gauge("bytes_waiting", "for readers that are slower", lambda: self._backlog.size)
+        gauge("store_ready", "whether the registry can be used", lambda: store.is_ready)
+        gauge("store_failures", "what could not be remembered at once", lambda: store.failures)
 
 
 async def _receive(socket: web.WebSocketResponse, timeout_s: float | None) -> bytes | None:
@@ -340,37 +380,3 @@ async def _receive(socket: web.WebSocketResponse, timeout_s: float | None) -> by
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def open_store(config: ServerConfig) -> Store:
-    """The store that the configuration asks for. May take a while. Raises StoreError."""
-    if config.store is None:
-        from signaling.stores.file import TinyDbStore
-
-        return TinyDbStore(config.data, config.limits)
-    from signaling.stores.shared import RedisStore
-
-    return RedisStore(
-        config.store,
-        config.limits,
-        random_bytes=os.urandom,  # noqa: TID251 - the server's composition root
-        jitter=random.Random(),
-    )
-
-
-async def serve(config: ServerConfig, *, ready: Callable[[str], None]) -> None:
-    """Run a server until cancelled; `ready` hears its URL. Raises StoreError, OSError."""
-    store = await asyncio.to_thread(open_store, config)
-    server = Server(config, store, os.urandom)  # noqa: TID251 - the server's composition root
-    runner = web.AppRunner(
-        server.application(), access_log=None, keepalive_timeout=5.0, shutdown_timeout=5.0
-    )
-    try:
-        await runner.setup()
-        await web.TCPSite(runner, config.host, config.port).start()
-        host, port = runner.addresses[0][:2]
-        shown = f"[{host}]" if ":" in host else host
-        ready(f"http://{shown}:{port}")
-        await server.drop_loiterers(runner)
-    finally:
-        await runner.cleanup()

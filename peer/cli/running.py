@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import click
 
@@ -243,12 +243,33 @@ def agent(wishes: Wishes) -> None:
     metavar="HOST[:PORT]",
     help="What members call this server, as in its URL; give it for a public one.",
 )
+@click.option(
+    "--metrics",
+    metavar="[HOST:]PORT",
+    callback=lambda _ctx, _param, value: _listening(value),
+    help="Serve /metrics there; without HOST for this computer only.",
+)
+@click.option(
+    "--log",
+    "log_style",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How the log on standard error looks.",
+)
 @pass_wishes
 def serve(
-    wishes: Wishes, host: str, port: int, data: Path, store: str | None, names: tuple[str, ...]
+    wishes: Wishes,
+    host: str,
+    port: int,
+    data: Path,
+    store: str | None,
+    names: tuple[str, ...],
+    metrics: tuple[str, int] | None,
+    log_style: Literal["text", "json"],
 ) -> None:
     """Run the signaling server; the first line that it prints is its URL."""
-    from signaling import server
+    from signaling import logs, main
     from signaling.config import ServerConfig
 
     def ready(url: str) -> None:
@@ -262,5 +283,17 @@ def serve(
             data=data,
             store=store,
             names=tuple(name.lower() for name in names),
+            metrics=metrics,
         )
-        run(server.serve(config, ready=ready))
+        logs.set_up(log_style)
+        run(main.serve(config, ready=ready))
+
+
+def _listening(where: str | None) -> tuple[str, int] | None:
+    """(host, port) of [HOST:]PORT."""
+    if where is None:
+        return None
+    host, _, port = where.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise click.BadParameter("give a port, or HOST:PORT.")
+    return host.strip("[]") or "127.0.0.1", int(port)

@@ -44,12 +44,19 @@ class Client:
 def connected(
     client: Client, *, limits: Limits = LIMITS, backlog: Backlog | None = None
 ) -> Connection:
-    return Connection(1, client, abort=client.abort, backlog=backlog or Backlog(), limits=limits)
+    return Connection(
+        1,
+        client,
+        address="192.0.2.1",
+        abort=client.abort,
+        backlog=backlog or Backlog(),
+        limits=limits,
+    )
 
 
 async def finished(connection: Connection) -> None:
     async with asyncio.timeout(5):
-        await connection.send_waiting()
+        await connection.ended()
 
 
 async def test_what_is_queued_is_sent_in_order_and_nothing_after_the_last():
@@ -68,13 +75,12 @@ async def test_what_is_queued_is_sent_in_order_and_nothing_after_the_last():
 async def test_what_comes_later_is_sent_later():
     client, backlog = Client(), Backlog()
     connection = connected(client, backlog=backlog)
-    sending = asyncio.create_task(connection.send_waiting())
     for number in range(10):
         connection.queue(bytes([number]))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
     connection.close()
-    await asyncio.wait_for(sending, 5)
+    await finished(connection)
     assert client.heard == [bytes([number]) for number in range(10)]
     assert backlog.size == 0
 

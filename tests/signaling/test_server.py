@@ -33,7 +33,14 @@ from signaling.messages import (
 )
 from signaling.stores import StoreError
 from tests.support.members import a_member
-from tests.support.raw_client import altered, member, raw_client, running_server, signed_join
+from tests.support.raw_client import (
+    altered,
+    member,
+    metric,
+    raw_client,
+    running_server,
+    signed_join,
+)
 
 ANNA, BEN, CARLA = a_member("anna"), a_member("ben"), a_member("carla")
 STRANGER = a_member("dora", group="the millers")
@@ -418,18 +425,3 @@ async def test_ice_servers_are_passed_on(tmp_path: Path):
         answer = await client.join(ANNA, create=True)
         assert isinstance(answer, Joined)
         assert answer.ice_servers == (turn,)
-
-
-async def test_health_and_metrics_are_pages(url: str):
-    async with member(url, ANNA, create=True):
-        pass
-    async with aiohttp.ClientSession() as session, session.get(url + "/healthz") as answer:
-        assert (answer.status, await answer.text()) == (200, "ok\n")
-    assert await metric(url, "groups") == 1
-
-
-async def metric(url: str, name: str) -> int:
-    async with aiohttp.ClientSession() as session, session.get(url + "/metrics") as answer:
-        lines = (await answer.text()).splitlines()
-    values = {line.split()[0]: int(line.split()[1]) for line in lines if not line.startswith("#")}
-    return values[f"covey_{name}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import aiohttp
 
 from datachannel.credentials import Credentials, seal_card
 from signaling.config import ServerConfig
+from signaling.main import serve
 from signaling.messages import (
     VERSION,
     Challenge,
@@ -24,26 +26,45 @@ from signaling.messages import (
     encode,
     join_transcript,
 )
-from signaling.server import serve
 from tests.support.members import card_of, counted_bytes
 
 TIMEOUT_S = 10.0
 _random_bytes = counted_bytes("raw client")
+_metrics: dict[str, str] = {}
 
 
 @asynccontextmanager
 async def running_server(data: Path, **settings: Any) -> AsyncIterator[str]:
     """The URL of a server that runs while the context lasts."""
+    settings.setdefault("metrics", ("127.0.0.1", free_port()))
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(serve(ServerConfig(data=data, **settings), ready=url.set_result))
     try:
         await asyncio.wait([task, url], return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             task.result()
+        _metrics[await url] = "http://{}:{}/metrics".format(*settings["metrics"])
         yield await url
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+def free_port() -> int:
+    """A port on which nobody listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+async def metric(url: str, name: str, **labels: str) -> float:
+    """A number of the metrics of the server with this URL; 0 when it was never counted."""
+    shown = ",".join(f'{label}="{value}"' for label, value in sorted(labels.items()))
+    line = f"covey_{name}{{{shown}}} " if shown else f"covey_{name} "
+    async with aiohttp.ClientSession() as session, session.get(_metrics[url]) as answer:
+        page = await answer.text()
+    return next((float(one.split()[-1]) for one in page.splitlines() if one.startswith(line)), 0)
 
 
 def signed_join(

@@ -1,0 +1,56 @@
+"""The server's composition root: it alone knows the real store, chance and ports."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Callable
+
+from aiohttp import web
+
+from signaling.config import ServerConfig
+from signaling.server import Server
+from signaling.stores import Store
+
+BACKLOG = 4096
+"""TCP connections that wait to be accepted, when all members come back at once."""
+
+
+def open_store(config: ServerConfig) -> Store:
+    """The store that the configuration asks for. May take a while. Raises StoreError."""
+    if config.store is None:
+        from signaling.stores.file import TinyDbStore
+
+        return TinyDbStore(config.data, config.limits)
+    from signaling.stores.shared import RedisStore
+
+    return RedisStore(
+        config.store,
+        config.limits,
+        random_bytes=os.urandom,  # noqa: TID251 - the composition root
+        jitter=random.Random(),
+    )
+
+
+async def serve(config: ServerConfig, *, ready: Callable[[str], None]) -> None:
+    """Run a server until cancelled; `ready` hears its URL. Raises StoreError, OSError."""
+    store = await asyncio.to_thread(open_store, config)
+    server = Server(config, store, os.urandom)  # noqa: TID251 - the composition root
+    runner = web.AppRunner(
+        server.application(), access_log=None, keepalive_timeout=5.0, shutdown_timeout=5.0
+    )
+    numbers = web.AppRunner(server.numbers(), access_log=None, shutdown_timeout=1.0)
+    try:
+        await runner.setup()
+        if config.metrics is not None:
+            await numbers.setup()
+            await web.TCPSite(numbers, *config.metrics).start()
+        await web.TCPSite(runner, config.host, config.port, backlog=BACKLOG).start()
+        host, port = runner.addresses[0][:2]
+        shown = f"[{host}]" if ":" in host else host
+        ready(f"http://{shown}:{port}")
+        await server.drop_loiterers(runner)
+    finally:
+        await runner.cleanup()
+        await numbers.cleanup()
