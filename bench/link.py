@@ -24,8 +24,17 @@ from bench.link_ends import KINDS, WARM_UP_S
 
 SECONDS = 1.5  # after a second of warm-up; all of it is to take less than ten minutes
 START_S_MAX = 20.0
+SHARING_S = 15.0  # two congestion windows take a while to agree
 STOCK = "stock aiortc"
 LOOPBACK_ONLY = ("stock aiortc, uvloop",)  # where the loop is what counts
+SHARED_MBIT_PER_S, SHARED_RTT_MS = 20, 40
+SHARING = (
+    (STOCK, STOCK),
+    ("covey aiortc", "covey aiortc"),
+    ("covey aiortc", STOCK),
+    ("covey libdatachannel", STOCK),
+    ("covey aiortc", "covey libdatachannel"),
+)
 END = (sys.executable, "-m", "bench.link_ends")
 RTTS_MS = (0, 20, 50, 100)
 LOSSES_PERCENT = (0.0, 0.1, 1.0)
@@ -58,36 +67,51 @@ def measure(
 
 def once(engine: str, seconds: float, *, on_wire: bool) -> tuple[float, float, float]:
     """MB/s, CPU seconds per GB of both ends, and the longest silence. Raises TimeoutError."""
-    sides = (
-        ("send", wire.NEAR, wire.NEAR_ADDRESS if on_wire else "127.0.0.1"),
-        ("receive", wire.FAR, wire.FAR_ADDRESS if on_wire else "127.0.0.1"),
-    )
     with contextlib.ExitStack() as stack:
-        ends = []
-        for part, namespace, address in sides:
-            inside = ["ip", "netns", "exec", namespace] if on_wire else []
-            end = subprocess.Popen(
-                [*inside, *END, engine, part, address, str(seconds)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            ends.append(end)
-            stack.callback(_end, end)
-            timer = threading.Timer(START_S_MAX + WARM_UP_S + seconds, end.kill)
-            timer.start()
-            stack.callback(timer.cancel)
-        for speaker, listener in (ends, ends[::-1]) if engine != "TCP with TLS" else (ends[::-1],):
-            assert speaker.stdout is not None
-            assert listener.stdin is not None
-            listener.stdin.write(speaker.stdout.readline())
-            listener.stdin.flush()
-        sent, received = (_result(end) for end in ends)
+        sent, received = (_result(end) for end in _begin(stack, engine, seconds, on_wire=on_wire))
     rate = received["mb_per_s"]
     if not rate:
         raise TimeoutError
     return rate, (sent["cpu_share"] + received["cpu_share"]) / rate * 1e3, received["longest_gap_s"]
+
+
+def shared(one: str, other: str, seconds: float) -> tuple[float, float]:
+    """MB/s of two links at the same time on the wire that is laid. Raises TimeoutError."""
+    with contextlib.ExitStack() as stack:
+        ends = [_begin(stack, engine, seconds, on_wire=True) for engine in (one, other)]
+        rates = [_result(receiver)["mb_per_s"] for _, receiver in ends]
+    return rates[0], rates[1]
+
+
+def _begin(
+    stack: contextlib.ExitStack, engine: str, seconds: float, *, on_wire: bool
+) -> list[subprocess.Popen[str]]:
+    """Start the sender and the receiver, and let them know of each other. The stack ends them."""
+    sides = (
+        ("send", wire.NEAR, wire.NEAR_ADDRESS if on_wire else "127.0.0.1"),
+        ("receive", wire.FAR, wire.FAR_ADDRESS if on_wire else "127.0.0.1"),
+    )
+    ends = []
+    for part, namespace, address in sides:
+        inside = ["ip", "netns", "exec", namespace] if on_wire else []
+        end = subprocess.Popen(
+            [*inside, *END, engine, part, address, str(seconds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        ends.append(end)
+        stack.callback(_end, end)
+        timer = threading.Timer(START_S_MAX + WARM_UP_S + seconds, end.kill)
+        timer.start()
+        stack.callback(timer.cancel)
+    for speaker, listener in (ends, ends[::-1]) if engine != "TCP with TLS" else (ends[::-1],):
+        assert speaker.stdout is not None
+        assert listener.stdin is not None
+        listener.stdin.write(speaker.stdout.readline())
+        listener.stdin.flush()
+    return ends
 
 
 def _result(end: subprocess.Popen[str]) -> dict[str, float]:
@@ -125,6 +149,19 @@ def table(rows: list[Row]) -> list[str]:
     return lines
 
 
+def sharing_table(seconds: float) -> list[str]:
+    """How two links share a slow line: a fair one gives half to each."""
+    lines = [
+        f"| on {SHARED_MBIT_PER_S} Mbit/s with {SHARED_RTT_MS} ms | MB/s | beside it | MB/s |",
+        "|---|---|---|---|",
+    ]
+    for one, other in SHARING:
+        with wire.laid(SHARED_RTT_MS, 0.0, SHARED_MBIT_PER_S):
+            first, second = shared(one, other, seconds)
+        lines.append(f"| {one} | {first:.2f} | {other} | {second:.2f} |")
+    return lines
+
+
 def measure_all(
     engines: list[str],
     rtts_ms: list[int],
@@ -154,12 +191,16 @@ def main() -> None:
     """Measure, and print a table or lines of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="lines of JSON as they are measured")
+    parser.add_argument("--sharing", action="store_true", help="only how two links share a line")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--engine", action="append", choices=list(KINDS), help="only this one")
     parser.add_argument("--rtt", action="append", type=int, help="only this round trip, in ms")
     parser.add_argument("--loss", action="append", type=float, help="only this loss, in percent")
     chosen = parser.parse_args()
+    if chosen.sharing:
+        print("\n".join(sharing_table(max(chosen.seconds, SHARING_S))))
+        return
 
     def say(row: Row) -> None:
         if chosen.json:
