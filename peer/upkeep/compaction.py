@@ -15,9 +15,9 @@ from collections.abc import Iterable, Sequence
 
 from peer.upkeep.sweep import Use
 
-WASTE_MAX = 0.2
+WASTE_MAX = 0.25
 """Dead bytes that may lie around, as a part of the live ones."""
-LIVE_MAX = 0.75
+LIVE_MAX = 0.6
 SMALL_PACKS = 32
 SMALL_PART = 64
 """A pack is tiny below this part of a full one."""
