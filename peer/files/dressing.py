@@ -17,6 +17,8 @@ from peer.files.places import DescriptorFolder, Folder, Handle
 
 Tell = Callable[[str], None]
 
+PRIVATE_FILE = 0o600
+
 _HAS_XATTRS = hasattr(os, "setxattr")
 _LINKS_HAVE_TIMES = os.utime in os.supports_follow_symlinks
 _LINKS_HAVE_OWNERS = hasattr(os, "chown") and os.chown in os.supports_follow_symlinks
@@ -38,22 +40,45 @@ class Dresser:
 
     def __init__(self, *, chown: bool) -> None:
         self._chown = chown
+        self._user = os.geteuid() if hasattr(os, "geteuid") else -1
         self._group = os.getegid() if hasattr(os, "getegid") else -1
         self._groups = frozenset(os.getgroups()) if hasattr(os, "getgroups") else frozenset()
 
     def dress(self, handle: Handle, entry: Entry, tell: Tell) -> None:
-        """Everything for a file or folder, in this order: each step would undo those after it."""
-        mode = self._own(handle, entry, tell)
+        """Everything for a file or folder, in this order: each step would undo those after it.
+
+        What is right already costs no call.
+        """
+        there = os.stat(handle)
+        mode, owned = self._own(handle, entry, there, tell)
         for name, value in entry.xattrs:
             _set_xattr(handle, name, value, tell)
-        try:
-            os.chmod(handle, mode)
-        except OSError as error:
-            tell(f"its mode was not set: {reason(error)}")
+        if owned or entry.xattrs or stat.S_IMODE(there.st_mode) != mode:
+            try:
+                os.chmod(handle, mode)
+            except OSError as error:
+                tell(f"its mode was not set: {reason(error)}")
         try:
             os.utime(handle, ns=(entry.mtime_ns, entry.mtime_ns))
         except (OSError, OverflowError) as error:
             tell(f"its time was not set: {reason(error)}")
+
+    def is_dressed(self, fd: int, there: os.stat_result, entry: Entry) -> bool:
+        """Whether `dress` would change nothing of this file, whose stat is `there`."""
+        return (
+            there.st_mtime_ns == entry.mtime_ns
+            and stat.S_IMODE(there.st_mode) == entry.mode
+            and (not self._chown or (there.st_uid, there.st_gid) == (entry.uid, entry.gid))
+            and _xattrs(fd) == entry.xattrs
+        )
+
+    def first_mode(self, entry: Entry) -> int:
+        """The mode to make a file with: the one it is to have, if it is to be this user's.
+
+        A file of somebody else is nobody's to read until it has its owner.
+        """
+        ours = entry.uid == self._user and entry.gid == self._group
+        return entry.mode & 0o777 if ours else PRIVATE_FILE
 
     def dress_symlink(self, folder: Folder, name: bytes, entry: Entry, tell: Tell) -> None:
         """Everything for a symbolic link, which is not followed."""
@@ -75,26 +100,31 @@ class Dresser:
             except (OSError, OverflowError) as error:
                 tell(f"its time was not set: {reason(error)}")
 
-    def _own(self, handle: Handle, entry: Entry, tell: Tell) -> int:
-        """Set the owner; returns the mode that may be set now."""
+    def _own(
+        self, handle: Handle, entry: Entry, there: os.stat_result, tell: Tell
+    ) -> tuple[int, bool]:
+        """Set the owner; returns the mode that may be set now, and whether anything was done."""
         plain = entry.mode & ~(stat.S_ISUID | stat.S_ISGID)
         if self._chown:
+            if (there.st_uid, there.st_gid) == (entry.uid, entry.gid):
+                return entry.mode, False
             try:
                 _check_owner(entry)
                 os.chown(handle, entry.uid, entry.gid)
             except OSError as error:
                 tell(f"its owner was not set: {reason(error)}")
-                return plain
-            return entry.mode
-        if entry.gid != self._group and entry.gid in self._groups:
+                return plain, True
+            return entry.mode, True
+        changed = there.st_gid != entry.gid and entry.gid in self._groups
+        if changed:
             with contextlib.suppress(OSError):
                 os.chown(handle, -1, entry.gid)
         if plain == entry.mode:
-            return plain
+            return plain, changed
         there = os.stat(handle)
         own = entry.mode & stat.S_ISUID if there.st_uid == entry.uid else 0
         group = entry.mode & stat.S_ISGID if there.st_gid == entry.gid else 0
-        return plain | own | group
+        return plain | own | group, changed
 
 
 def _check_owner(entry: Entry) -> None:
@@ -113,3 +143,14 @@ def _set_xattr(
         os.setxattr(handle, name, value, follow_symlinks=follow)
     except (OSError, ValueError) as error:
         tell(f"its attribute {shown} was not set: {reason(error)}")
+
+
+def _xattrs(fd: int) -> tuple[tuple[bytes, bytes], ...]:
+    """What a file has of attributes, as an entry lists them."""
+    if not _HAS_XATTRS:
+        return ()
+    try:
+        names = sorted(map(os.fsencode, os.listxattr(fd)))
+        return tuple((name, os.getxattr(fd, name)) for name in names)
+    except OSError:
+        return ()

@@ -24,11 +24,20 @@ class OpenFolders:
     """Folders below `root` by their names from there.
 
     With `replace`, a file or link where a folder must be is removed. With `open_up`, folders that
-    deny this user something are opened while the checkout lasts. Raises OSError, UnsafeName.
+    deny this user something are opened while the checkout lasts. Links at `followed` are gone
+    through, and stay. Raises OSError, UnsafeName.
     """
 
-    def __init__(self, root: Folder, *, replace: bool, open_up: bool) -> None:
+    def __init__(
+        self,
+        root: Folder,
+        *,
+        replace: bool,
+        open_up: bool,
+        followed: frozenset[Parts] = frozenset(),
+    ) -> None:
         self._root, self._replace, self._open_up = root, replace, open_up
+        self._followed = followed
         self._open: OrderedDict[Parts, Folder] = OrderedDict()
         self._is_closed = False
         self.modes: dict[Parts, int] = {}
@@ -56,7 +65,7 @@ class OpenFolders:
     def _step(self, parent: Folder, parts: Parts, *, make: bool) -> Folder:
         name = parts[-1]
         check_name(name)
-        folder = self._enter(parent, parts) if make else parent.open_below(name)
+        folder = self._enter(parent, parts) if make else self._open_below(parent, parts)
         self._open[parts] = folder
         if len(self._open) > OPEN_FOLDERS_MAX:
             self._open.popitem(last=False)[1].close()
@@ -65,11 +74,11 @@ class OpenFolders:
     def _enter(self, parent: Folder, parts: Parts) -> Folder:
         name = parts[-1]
         try:
-            folder = parent.open_below(name)
+            folder = self._open_below(parent, parts)
         except FileNotFoundError:
             pass
         except NotADirectoryError:
-            if not self._replace:
+            if not self._replace or parts in self._followed:
                 raise
             parent.unlink(name)
         else:
@@ -80,6 +89,9 @@ class OpenFolders:
         self.modes[parts] = WAY_MODE
         self.made.add(parts)
         return parent.open_below(name)
+
+    def _open_below(self, parent: Folder, parts: Parts) -> Folder:
+        return parent.open_below(parts[-1], follow=parts in self._followed)
 
     def _let_us_in(self, folder: Folder, parts: Parts) -> None:
         mode = stat.S_IMODE(os.stat(folder.handle).st_mode)

@@ -31,6 +31,13 @@ _O_NEW = (
     | getattr(os, "O_BINARY", 0)
     | _CLOEXEC
 )
+_O_READ = (
+    os.O_RDONLY
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_BINARY", 0)
+    | _CLOEXEC
+)
 _RESERVED = {"con", "prn", "aux", "nul"} | {f"{n}{i}" for n in ("com", "lpt") for i in range(10)}
 _WINDOWS_FORBIDS = frozenset('<>:"\\|?*') | frozenset(map(chr, range(32)))
 
@@ -60,14 +67,25 @@ class Folder(Protocol):
     def close(self) -> None: ...
     @property
     def handle(self) -> Handle: ...
-    def open_below(self, name: bytes) -> Folder:
-        """A folder in it. NotADirectoryError for anything else, links to folders included."""
+    def open_below(self, name: bytes, *, follow: bool = False) -> Folder:
+        """A folder in it. NotADirectoryError for anything else, links to folders included.
+
+        With `follow` a link is gone through: only for a way that the person has chosen.
+        """
         ...
 
     def make_below(self, name: bytes) -> None: ...
     def stat(self, name: bytes) -> os.stat_result: ...
-    def create(self, name: bytes) -> int:
+    def create(self, name: bytes, mode: int) -> int:
         """A descriptor of a new, empty file; FileExistsError when the name is taken."""
+        ...
+
+    def open_file(self, name: bytes) -> int:
+        """A descriptor to read a file; a link is an error, and a FIFO never waits."""
+        ...
+
+    def names(self) -> list[bytes]:
+        """What is in it, in no order."""
         ...
 
     def handle_of(self, name: bytes, fd: int) -> Handle:
@@ -118,9 +136,10 @@ class DescriptorFolder:
         if not self._users:
             os.close(self.fd)
 
-    def open_below(self, name: bytes) -> DescriptorFolder:
+    def open_below(self, name: bytes, *, follow: bool = False) -> DescriptorFolder:
         try:
-            return DescriptorFolder(os.open(name, _O_BELOW, dir_fd=self.fd))
+            flags = _O_FOLDER if follow else _O_BELOW
+            return DescriptorFolder(os.open(name, flags, dir_fd=self.fd))
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
@@ -132,8 +151,14 @@ class DescriptorFolder:
     def stat(self, name: bytes) -> os.stat_result:
         return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
 
-    def create(self, name: bytes) -> int:
-        return os.open(name, _O_NEW, 0o600, dir_fd=self.fd)
+    def create(self, name: bytes, mode: int) -> int:
+        return os.open(name, _O_NEW, mode, dir_fd=self.fd)
+
+    def open_file(self, name: bytes) -> int:
+        return os.open(name, _O_READ, dir_fd=self.fd)
+
+    def names(self) -> list[bytes]:
+        return [os.fsencode(name) for name in os.listdir(self.fd)]
 
     def handle_of(self, name: bytes, fd: int) -> Handle:
         return fd
@@ -173,7 +198,9 @@ class PathFolder:
     def close(self) -> None:
         """Nothing is open."""
 
-    def open_below(self, name: bytes) -> PathFolder:
+    def open_below(self, name: bytes, *, follow: bool = False) -> PathFolder:
+        if follow and os.path.isdir(self._at(name)):
+            return PathFolder(self._at(name))
         there = self.stat(name)
         if not stat.S_ISDIR(there.st_mode) or getattr(there, "st_reparse_tag", 0) != 0:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
@@ -185,8 +212,18 @@ class PathFolder:
     def stat(self, name: bytes) -> os.stat_result:
         return os.lstat(self._at(name))
 
-    def create(self, name: bytes) -> int:
-        return os.open(self._at(name), _O_NEW, 0o600)
+    def create(self, name: bytes, mode: int) -> int:
+        return os.open(self._at(name), _O_NEW, mode)
+
+    def open_file(self, name: bytes) -> int:
+        fd = os.open(self._at(name), _O_READ)
+        if not os.path.samestat(os.fstat(fd), self.stat(name)):
+            os.close(fd)
+            raise FileNotFoundError(errno.ENOENT, "something else has taken its place")
+        return fd
+
+    def names(self) -> list[bytes]:
+        return os.listdir(self.path)
 
     def handle_of(self, name: bytes, fd: int) -> Handle:
         if not os.path.samestat(os.fstat(fd), self.stat(name)):

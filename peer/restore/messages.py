@@ -78,12 +78,20 @@ class Lost(msgspec.Struct, frozen=True, tag="lost"):
 
 
 class RestoreDone(msgspec.Struct, frozen=True, tag="restore_done"):
-    """All was tried; `lost` counts the files that are missing now."""
+    """All was tried: `files` are there now, `same` of them were before; `lost` are missing.
+
+    `replaced` were written over something else, `kept` were not to be replaced. After a dry run
+    these are what would be, and `to_fetch` is how many bytes of packs would be fetched.
+    """
 
     files: int
     bytes: int
     lost: int
     notes: int
+    same: int = 0
+    kept: int = 0
+    replaced: int = 0
+    to_fetch: int = 0
 
 
 ToRestore = StartRestore | HavePack | HaveRange | LostPack | Stop

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chunking.formats import UINT32_MAX
-from peer.files import checkout as checkout_module
+from peer.files import writing
 from peer.files.checkout import CheckoutError, FirstNameMissing, UnsafeName
 from tests.support.other_user import NOBODY, folder_of_somebody, somebody
 from tests.support.trees import (
@@ -251,8 +251,8 @@ def test_a_stick_without_owners_modes_and_times_gets_its_files_all_the_same(box,
     for name in ("chown", "chmod", "utime", "setxattr"):
         monkeypatch.setattr(os, name, refuse)
     checkout = box.checkout(chown=True)
-    write_file(checkout, "folder/file", b"content", xattrs=((b"user.a", b"1"),))
-    checkout.make_directory(parts_of("folder"), a_folder())
+    write_file(checkout, "folder/file", b"content", uid=1, xattrs=((b"user.a", b"1"),))
+    checkout.make_directory(parts_of("folder"), a_folder(uid=1))
     checkout.finish()
     monkeypatch.undo()
     assert box.at("folder/file").read_bytes() == b"content"
@@ -268,7 +268,7 @@ def test_a_stick_without_owners_modes_and_times_gets_its_files_all_the_same(box,
 
 
 def test_a_million_remarks_do_not_fill_the_memory(box, monkeypatch):
-    monkeypatch.setattr(checkout_module, "NOTES_MAX", 3)
+    monkeypatch.setattr(writing, "NOTES_MAX", 3)
     checkout = box.checkout()
     for number in range(10):
         write_file(checkout, f"file {number}", b"x", xattrs=((b"strange.a", b"1"),))
