@@ -31,6 +31,7 @@ from peer.member import Emit, Member
 from peer.restore.browse import Browser
 from peer.restore.job import RestoreJob, new_fetcher, remembered, scratch_folder
 from peer.service import Answer, Event, Problem, done
+from peer.upkeep.findings import count
 
 FILES_MAX = 20
 BYTES_MAX = 64 << 20
@@ -285,20 +286,21 @@ def sentence(result: DrillResult) -> str:
     if result.failed:
         return f"The restore drill could not be done: {result.failed}"
     if result.lost:
+        tried = count(result.lost + result.files, "file")
         return (
-            f"The restore drill could not bring back {result.lost:,} of "
-            f"{result.lost + result.files:,} files: {_named(result.lost_paths, result.lost)}."
+            f"The restore drill could not bring back {result.lost:,} of {tried}: "
+            f"{_named(result.lost_paths, result.lost)}."
         )
     if result.different:
         return (
-            f"The restore drill brought back {result.different:,} files other than they are "
-            f"here: {_named(result.different_paths, result.different)}."
+            f"The restore drill brought back {count(result.different, 'file')} other than here: "
+            f"{_named(result.different_paths, result.different)}."
         )
     if not result.files:
         return "The restore drill found no file to restore."
     return (
-        f"The restore drill brought back {result.files:,} files; {result.compared:,} are unchanged "
-        "here, and the same."
+        f"The restore drill brought back {count(result.files, 'file')}; {result.compared:,} could "
+        "be compared and are the same."
     )
 
 

@@ -105,6 +105,11 @@ def names(people: Sequence[str]) -> str:
     return " and ".join([", ".join(people[:-1]), people[-1]] if len(people) > 1 else people)
 
 
+def count(number: int, noun: str) -> str:
+    """`1 part`, `1,204 parts`."""
+    return f"{number:,} {noun if number == 1 else noun + 's'}"
+
+
 def _sentences(found: Findings) -> list[str]:
     if found.catalog:
         return [f"This computer's list of backups is damaged: {found.catalog[0]}."]
@@ -118,15 +123,17 @@ def _sentences(found: Findings) -> list[str]:
         _who(found.offline, "is not online", "are not online"),
         _who(found.bare, "lacks most of what you gave them", "lack most of what you gave them"),
         _about_roots(found),
-        f"The newest snapshot lacks {found.missing_new:,} pieces." if found.missing_new else "",
-        f"Older snapshots lack {found.missing_old:,} pieces that were lost."
+        f"The newest snapshot lacks {count(found.missing_new, 'piece')}."
+        if found.missing_new
+        else "",
+        f"Older snapshots lack {count(found.missing_old, 'piece')} that got lost."
         if found.missing_old
         else "",
         f"The snapshot of {names(found.gone)} went with it." if found.gone else "",
         f"The snapshot of {names(found.unreadable)} cannot be read any more."
         if found.unreadable
         else "",
-        f"{_parts(found.unfinished)} of a backup that did not end waits for the next one."
+        f"{count(found.unfinished, 'part')} of a backup that did not end: the next one goes on."
         if found.unfinished
         else "",
     ]
@@ -135,18 +142,18 @@ def _sentences(found: Findings) -> list[str]:
 def _can_come_back(found: Findings) -> str:
     if found.given_up:
         return (
-            f"{_parts(found.given_up)} of {found.packs:,} {_is(found.given_up)} lost for good: "
-            "no friend has enough of it."
+            f"{count(found.given_up, 'part')} of {found.packs:,} {_is(found.given_up)} lost for "
+            "good: no friend has enough of it."
         )
     if found.lost:
         return (
-            f"{_parts(found.lost)} of {found.packs:,} cannot be rebuilt from the "
-            f"{_friends(len(found.answered))} who answered."
+            f"{count(found.lost, 'part')} of {found.packs:,} cannot be rebuilt from the "
+            f"{count(len(found.answered), 'friend')} who answered."
         )
     if found.can_vanish < 1:
         spare = "nobody may vanish"
     else:
-        spare = f"any {_friends(found.can_vanish)} can vanish"
+        spare = f"any {count(found.can_vanish, 'friend')} can vanish"
     every = "The one part" if found.packs == 1 else f"All {found.packs:,} parts"
     return f"{every} of your backup can be rebuilt; {spare}."
 
@@ -156,18 +163,17 @@ def _was_read(found: Findings) -> str:
     if read is None:
         return ""
     if read.packs == read.wanted and read.wanted == found.packs:
-        return f"All of it was fetched and opened: {read.chunks:,} pieces are as they were."
-    text = f"{read.packs:,} of {_parts(read.wanted)} that were tried could be opened"
+        return f"All of it was fetched and opened: {count(read.chunks, 'piece')} as they were."
+    text = f"{read.packs:,} of {count(read.wanted, 'part')} that were tried could be opened"
     if read.damaged:
         text += f"; {read.damaged:,} {_is(read.damaged)} damaged"
-    return f"{text}: {read.chunks:,} pieces are as they were."
+    return f"{text}: {count(read.chunks, 'piece')} as they were."
 
 
 def _wrong(found: Findings) -> str:
     if not found.wrong:
         return ""
-    count = sum(found.wrong.values())
-    shares = f"{count:,} share{'s' if count > 1 else ''}"
+    shares = count(sum(found.wrong.values()), "share")
     return f"{names(sorted(found.wrong))} returned wrong bytes for {shares}, not counted any more."
 
 
@@ -248,13 +254,5 @@ def _who(people: Sequence[str], one: str, many: str = "") -> str:
     return f"{names(people)} {one if len(people) == 1 else many or one}." if people else ""
 
 
-def _parts(count: int) -> str:
-    return f"{count:,} part{'' if count == 1 else 's'}"
-
-
-def _friends(count: int) -> str:
-    return f"{count:,} friend{'' if count == 1 else 's'}"
-
-
-def _is(count: int) -> str:
-    return "is" if count == 1 else "are"
+def _is(number: int) -> str:
+    return "is" if number == 1 else "are"

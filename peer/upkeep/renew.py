@@ -28,6 +28,7 @@ from peer.restore.rebuild import NothingToRecover, find_root
 from peer.restore.recover import fill_catalog
 from peer.service import Event, Problem, done, progress
 from peer.state import sync_folder
+from peer.upkeep.findings import count
 
 log = logging.getLogger("covey.check")
 
@@ -56,7 +57,8 @@ async def rebuild(member: Member, emit: Emit) -> Event:
     await member.run_blocking(_replace, member, new, new_path)
     if behind:
         await member.run_blocking(member.write_root, data)
-    text = f"The list of backups is new: {len(record.snapshots):,} snapshots in {packs:,} parts."
+    text = f"The list of backups is new: {count(len(record.snapshots), 'snapshot')} in "
+    text += f"{count(packs, 'part')}."
     if behind:
         text += " Your friends had a newer record than this computer; it counts from now on."
     return done(

@@ -49,7 +49,7 @@ async def test_some_files_come_back_and_are_the_same(tmp_path, files):
         assert left_behind(group) == []
         assert last_drill(group.member.catalog) == result
         assert drill.sentence(result) == (
-            "The restore drill brought back 20 files; 20 are unchanged here, and the same."
+            "The restore drill brought back 20 files; 20 could be compared and are the same."
         )
 
 
@@ -94,7 +94,7 @@ async def test_a_file_that_changed_without_a_trace_is_told(tmp_path, files):
         assert not result.ok
         assert result.different > 0
         assert len(result.different_paths) <= drill.NAMED_MAX
-        assert "other than they are here" in drill.sentence(result)
+        assert "other than here" in drill.sentence(result)
         (warning,) = drill.warning(result)
         assert "covey restore" in warning
 
