@@ -17,9 +17,11 @@ from peer.member import SCRATCH_BYTES_MAX, Emit, Engine, Member
 from peer.restore.fetch import Fetcher, PackUnavailable, Whereabouts
 from peer.restore.messages import (
     HavePack,
+    HaveRange,
     Lost,
     LostPack,
     NeedPack,
+    NeedRange,
     RestoreDone,
     StartRestore,
 )
@@ -74,10 +76,12 @@ class RestoreJob:
         paths: list[str],
         overwrite: str,
         emit: Emit,
+        *,
+        dry_run: bool = False,
     ) -> None:
         self._m, self._snapshot = member, snapshot
         self._target, self._paths, self._overwrite = target, paths, overwrite
-        self._emit = emit
+        self._emit, self._dry_run = emit, dry_run
         self._lost: list[dict[str, str]] = []
         self._lost_count = 0
         self._now = Progress(0, 0, 0, 0)
@@ -98,6 +102,8 @@ class RestoreJob:
                     overwrite=self._overwrite,
                     scratch=str(scratch),
                     scratch_bytes_max=SCRATCH_BYTES_MAX,
+                    workers=self._m.workers,
+                    dry_run=self._dry_run,
                 )
             )
             reporting = asyncio.create_task(self._report())
@@ -113,8 +119,8 @@ class RestoreJob:
         try:
             async for message in engine.messages():
                 match message:
-                    case NeedPack(row):
-                        task = asyncio.create_task(self._fetch(engine, row))
+                    case NeedPack() | NeedRange():
+                        task = asyncio.create_task(self._fetch(engine, message))
                         fetching.add(task)
                         task.add_done_callback(fetching.discard)
                     case Progress():
@@ -133,20 +139,22 @@ class RestoreJob:
             await asyncio.gather(*fetching, return_exceptions=True)
         raise Problem("The restore ended unexpectedly.", "Try again.")
 
-    async def _fetch(self, engine: Engine, number: int) -> None:
+    async def _fetch(self, engine: Engine, need: NeedPack | NeedRange) -> None:
         try:
-            row = await self._m.run_blocking(self._m.catalog.pack, number)
-            numbers = await self._fetcher.fetch(row, number)
+            pack = await self._m.run_blocking(self._m.catalog.pack, need.row)
+            if isinstance(need, NeedPack):
+                engine.send(HavePack(need.row, await self._fetcher.fetch(pack, need.row)))
+            else:
+                await self._fetcher.fetch_range(pack, need.row, need.offset, need.length)
+                engine.send(HaveRange(need.row, need.offset, need.length))
         except PackUnavailable as error:
-            engine.send(LostPack(number, str(error)))
+            engine.send(LostPack(need.row, str(error)))
         except OSError as error:
-            engine.send(LostPack(number, f"there is no room to put it: {error.strerror}"))
+            engine.send(LostPack(need.row, f"there is no room to put it: {error.strerror}"))
         except Exception:
             # The engine waits for an answer; a fault of ours must not leave it waiting for ever.
             log.exception("a pack could not be fetched")
-            engine.send(LostPack(number, "Covey met a fault of its own"))
-        else:
-            engine.send(HavePack(number, numbers))
+            engine.send(LostPack(need.row, "Covey met a fault of its own"))
 
     def _lose(self, path: str, text: str) -> None:
         self._lost_count += 1
@@ -182,6 +190,11 @@ class RestoreJob:
         summary = {
             "files": result.files,
             "bytes": result.bytes,
+            "same": result.same,
+            "replaced": result.replaced,
+            "kept": result.kept,
+            "to_fetch_bytes": result.to_fetch,
+            "dry_run": self._dry_run,
             "fetched_bytes": self._fetcher.fetched_bytes,
             "friends": dict(self._fetcher.sources),
             "lost": self._lost,
@@ -192,15 +205,34 @@ class RestoreJob:
         if self._lost_count:
             names = ", ".join(item["path"] for item in self._lost[:3])
             more = f" and {self._lost_count - 3:,} more" if self._lost_count > 3 else ""
+            verb = "would be" if self._dry_run else "are"
             return done(
                 ok=False,
-                message=f"{result.files:,} files are back; {self._lost_count:,} are not: "
+                message=f"{result.files:,} files {verb} back; {self._lost_count:,} {verb} not: "
                 f"{names}{more}.",
-                next_step="Try again when more friends are online.",
+                next_step="Try again when more friends are online; what is back stays.",
                 summary=summary,
             )
-        return done(
-            ok=True,
-            message=f"All {result.files:,} files are back in {self._target}.",
-            summary=summary,
+        message = would_do(result) if self._dry_run else did(result, self._target)
+        return done(ok=True, message=message, summary=summary)
+
+
+def did(result: RestoreDone, target: str) -> str:
+    """What a restore without losses did, for a person."""
+    text = f"All {result.files:,} files are back in {target}"
+    if result.kept:
+        text = (
+            f"{result.files:,} files are back in {target}, {result.kept:,} were kept as they were"
         )
+    if result.same:
+        text += f"; {result.same:,} of them were right already"
+    return f"{text}."
+
+
+def would_do(result: RestoreDone) -> str:
+    """What a restore that was only tried would do, for a person."""
+    new = result.files - result.same - result.replaced
+    parts = [f"{new:,} files would be written new", f"{result.replaced:,} replaced"]
+    parts += [f"{result.same:,} are right already", f"{result.kept:,} would be kept as they are"]
+    size = f"{result.to_fetch / 1e6:,.1f} MB"
+    return f"{', '.join(parts)}; about {size} would be fetched. Nothing was written."
