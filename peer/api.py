@@ -61,6 +61,14 @@ class _Check(msgspec.Struct, forbid_unknown_fields=True):
     percent: float = 100
 
 
+class _Rule(msgspec.Struct, forbid_unknown_fields=True):
+    rule: str
+
+
+class _Snapshot(msgspec.Struct, forbid_unknown_fields=True):
+    snapshot: str
+
+
 class _Place(msgspec.Struct, forbid_unknown_fields=True):
     snapshot: str
     path: str = ""
@@ -75,6 +83,10 @@ CALLS: dict[str, type[msgspec.Struct]] = {
     "status": _Nothing,
     "friends": _Nothing,
     "snapshots": _Nothing,
+    "history": _Nothing,
+    "keep": _Rule,
+    "confirm": _Nothing,
+    "forget": _Snapshot,
     "space": _Nothing,
     "marks": _Nothing,
     "mark": _Paths,
@@ -243,6 +255,18 @@ class ApiClient:
 
     async def snapshots(self) -> list[Answer]:
         return _dicts(await self._call("snapshots"))
+
+    async def history(self) -> Answer:
+        return _dict(await self._call("history"))
+
+    async def keep(self, rule: str) -> Answer:
+        return _dict(await self._call("keep", rule=rule))
+
+    async def confirm(self) -> Answer:
+        return _dict(await self._call("confirm"))
+
+    async def forget(self, snapshot: str) -> Answer:
+        return _dict(await self._call("forget", snapshot=snapshot))
 
     async def space(self) -> Answer:
         return _dict(await self._call("space"))

@@ -25,6 +25,7 @@ from peer.restore.job import RestoreJob, new_fetcher, remembered, scratch_folder
 from peer.service import CHECKS, Answer, Event, Problem
 from peer.upkeep import drill
 from peer.upkeep.check import Check
+from peer.upkeep.history import drop_snapshot, end_hold, history, hold_warning, set_keep
 from peer.upkeep.renew import rebuild
 
 READY_S = 15.0
@@ -116,7 +117,11 @@ class Node:
                 _link(info, self._m.friend_name(info.member)) for info in self._group.links()
             ],
             "drill": drill.as_answer(drilled),
-            "warnings": [*self._warnings(), *drill.warning(drilled)],
+            "warnings": [
+                *self._warnings(),
+                *drill.warning(drilled),
+                *await call(hold_warning, self._m, self._wall_text),
+            ],
             "sentence": self._sentence(last, spare, len(unsafe), online, len(friends)),
         }
 
@@ -169,6 +174,23 @@ class Node:
     async def snapshots(self) -> list[Answer]:
         """See Service."""
         return [_snapshot(row) for row in await self._m.run_blocking(self._m.catalog.snapshots)]
+
+    async def history(self) -> Answer:
+        """See Service."""
+        return await self._m.run_blocking(history, self._m)
+
+    async def keep(self, rule: str) -> Answer:
+        """See Service."""
+        return await self._m.run_blocking(set_keep, self._m, rule)
+
+    async def confirm(self) -> Answer:
+        """See Service."""
+        return await self._m.run_blocking(end_hold, self._m)
+
+    async def forget(self, snapshot: str) -> Answer:
+        """See Service."""
+        row = await self._find_snapshot(snapshot)
+        return await self._m.run_blocking(drop_snapshot, self._m, row)
 
     async def space(self) -> Answer:
         """See Service."""

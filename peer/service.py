@@ -114,6 +114,24 @@ class Service(Protocol):
         """Every snapshot, oldest first: id (hex), time_ns, files, bytes, complete."""
         ...
 
+    async def history(self) -> Answer:
+        """keep (the retention in words), held (hex of the snapshot up to which all stay since the
+        night after it was drastic, or None), forgotten (hex of those that go with the next night).
+        """
+        ...
+
+    async def keep(self, rule: str) -> Answer:
+        """Change the retention, `7 daily 5 weekly 12 monthly 3 yearly` say; answers `history`."""
+        ...
+
+    async def confirm(self) -> Answer:
+        """A night that dropped or rewrote most files was meant; answers `history`."""
+        ...
+
+    async def forget(self, snapshot: str) -> Answer:
+        """Let a snapshot go with the next night; answers `history`."""
+        ...
+
     async def space(self) -> Answer:
         """offer_bytes, held_bytes (others' shares here), friends_offer_bytes, stored_bytes (our
         shares at friends), packed_bytes (the same before coding), chunks.

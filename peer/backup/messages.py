@@ -31,7 +31,7 @@ class StartBackup(msgspec.Struct, frozen=True, tag="start"):
     """All that the engine needs to know; `master` is the member's secret, never logged.
 
     Ranges of packs that the engine asks for are put into `scratch`. `keep` is the retention in
-    words; snapshots up to and including `hold` stay whatever it says.
+    words; snapshots up to and including `hold` stay whatever it says, those of `forget` go.
     """
 
     master: bytes
@@ -47,6 +47,7 @@ class StartBackup(msgspec.Struct, frozen=True, tag="start"):
     scratch: str
     keep: str = ""
     hold: bytes = b""
+    forget: list[bytes] = []
 
     def __repr__(self) -> str:
         return f"StartBackup({len(self.marks)} marks)"

@@ -29,14 +29,14 @@ from peer.backup.messages import (
 )
 from peer.backup.packer import is_pack_file
 from peer.backup.publish import lacks_index, make_root, publish, read_record, settle
-from peer.backup.settings import hold_of, keep_of
+from peer.backup.serving import RangeServer
+from peer.backup.settings import forgotten, hold_of, keep_of
 from peer.backup.ship import Shipment, Shipper
 from peer.backup.survey import survey
 from peer.catalog import PackRow, share_names
 from peer.member import Emit, Engine, Member
-from peer.restore.fetch import Fetcher, PackUnavailable
-from peer.restore.job import new_fetcher, remembered, scratch_folder
-from peer.restore.messages import HaveRange, LostPack, NeedRange
+from peer.restore.job import scratch_folder
+from peer.restore.messages import NeedRange
 from peer.restore.recover import fill_catalog
 from peer.service import Event, Problem, done, note, progress
 from peer.upkeep import reconcile
@@ -173,9 +173,10 @@ class Night:
                 scratch=str(scratch),
                 keep=str(keep_of(member.catalog, settings)),
                 hold=hold_of(member.catalog, settings, record.counter if record else 0),
+                forget=list(forgotten(member.catalog)),
             )
         )
-        ranges = _Ranges(member, engine, scratch)
+        ranges = RangeServer(member, engine, scratch)
         if self._freed_early:
             engine.send(Released(self._freed_early))
         stalled = asyncio.create_task(self._stop_when_stalled(engine))
@@ -356,9 +357,22 @@ class Night:
             text = f"All {ready.files:,} files are with {friends}; nobody may vanish yet."
         if ready.missing_marks:
             text += f" {_count(len(ready.missing_marks), 'marked folder')} not there tonight."
+        if ready.gone:
+            text += (
+                f" But {ready.gone:,} of {ready.before:,} pieces of the last backup are gone or "
+                "rewritten, so nothing old will be removed. If you did that, say `covey confirm`; "
+                "if not, restore from an earlier night."
+            )
         if ready.notes:
             text += f" {_count(ready.notes, 'note')}: some files were left out or need a look."
-        summary = self._summary() | {"snapshot": ready.snapshot.hex(), "can_vanish": spare}
+        summary = self._summary() | {
+            "snapshot": ready.snapshot.hex(),
+            "can_vanish": spare,
+            "gone": ready.gone,
+            "held_back": bool(ready.hold),
+            "removed_packs": ready.removed_packs,
+            "copied_bytes": ready.copied_bytes,
+        }
         return done(ok=True, message=text, summary=summary)
 
     def _failed(self, text: str, next_step: str) -> Event:
@@ -376,46 +390,6 @@ class Night:
         return (
             "; ".join(problems) + ". " if problems else ""
         ) + "Back up again when more are there."
-
-
-class _Ranges:
-    """Fetches what the engine needs of packs that only friends have: seldom anything."""
-
-    def __init__(self, member: Member, engine: Engine, scratch: Path) -> None:
-        self._m, self._engine, self._scratch = member, engine, scratch
-        self._fetcher: Fetcher | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def fetch(self, need: NeedRange) -> None:
-        """Answer it when it is there."""
-        task = asyncio.create_task(self._answer(need))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def close(self) -> None:
-        """Give up what is under way."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _answer(self, need: NeedRange) -> None:
-        call = self._m.run_blocking
-        try:
-            if self._fetcher is None:
-                where = await call(remembered, self._m)
-                self._fetcher = new_fetcher(self._m, self._scratch, where)
-            row = await call(self._m.catalog.pack, need.row)
-            await self._fetcher.fetch_range(row, need.row, need.offset, need.length)
-        except PackUnavailable as error:
-            self._engine.send(LostPack(need.row, str(error)))
-        except OSError as error:
-            self._engine.send(LostPack(need.row, f"there is no room to put it: {error.strerror}"))
-        except Exception:
-            # The engine waits for an answer; a fault of ours must not leave it waiting for ever.
-            log.exception("a part of a pack could not be fetched")
-            self._engine.send(LostPack(need.row, "Covey met a fault of its own"))
-        else:
-            self._engine.send(HaveRange(need.row, need.offset, need.length))
 
 
 def _count(number: int, noun: str) -> str:

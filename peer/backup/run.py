@@ -41,13 +41,13 @@ from peer.backup.pool import Pool, WorkerDied
 from peer.backup.ranges import NotToBeHad, RangeReader
 from peer.backup.recorder import Recorder
 from peer.backup.scan import LastNight, Scan
-from peer.backup.tidy import Tidied, tidy
+from peer.backup.tidy import Tidied, Wishes, tidy
 from peer.backup.treework import TreeWriter
 from peer.catalog import Catalog, SeenDirectory
 from peer.ports import RandomBytes
 from peer.restore.messages import HaveRange, LostPack, NeedRange
 from peer.upkeep.compaction import choose_rewrites
-from peer.upkeep.retention import Keep, parse_keep
+from peer.upkeep.retention import parse_keep
 
 log = logging.getLogger("covey.night")
 
@@ -143,9 +143,8 @@ class BackupRun:
         snapshot = self._record_tree()
         self._report(force=True)
         start = self._start
-        tidied = tidy(
-            self._catalog, self._reader, snapshot, start.time_ns, _keep(start.keep), start.hold
-        )
+        wishes = Wishes(parse_keep(start.keep), start.hold, frozenset(start.forget))
+        tidied = tidy(self._catalog, self._reader, snapshot, start.time_ns, wishes)
         copied = self._copy(tidied)
         self._make_index(tidied)
         self._agent.send(self._ready(snapshot, tidied, copied))
@@ -330,7 +329,3 @@ class BackupRun:
                     max(self._scan.bytes, self._totals[1]),
                 )
             )
-
-
-def _keep(text: str) -> Keep:
-    return parse_keep(text) if text else Keep()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from chunking.formats import ChunkId
+from chunking.tree import split_ids
 from peer.catalog import Catalog
 from peer.upkeep.retention import Keep, parse_keep
 
@@ -17,7 +19,7 @@ HOLD_RECORDS = 60
 was told each time. What it kept is then thinned out like everything else, not dropped."""
 
 _KEEP, _HOLD, _HOLD_COUNTER = "keep", "hold", "hold_counter"
-_WAITING_KEEP, _CONFIRMED = "waiting keep", "confirmed"
+_WAITING_KEEP, _CONFIRMED, _FORGOTTEN = "waiting keep", "confirmed", "forgotten"
 
 
 def keep_of(catalog: Catalog, settings: Mapping[str, str | int]) -> Keep:
@@ -51,6 +53,18 @@ def hold_of(catalog: Catalog, settings: Mapping[str, str | int], counter: int) -
 def confirm(catalog: Catalog, hold: bytes) -> None:
     """The person says that the drastic night was meant."""
     catalog.set_meta(_CONFIRMED, hold.hex().encode())
+
+
+def forgotten(catalog: Catalog) -> list[ChunkId]:
+    """Snapshots that the person wants to be rid of; they go with the next night."""
+    return split_ids(catalog.get_meta(_FORGOTTEN) or b"")
+
+
+def forget(catalog: Catalog, snapshot: ChunkId) -> None:
+    """Let a snapshot go with the next night."""
+    there = {row.id for row in catalog.snapshots()}
+    wanted = {ident for ident in (*forgotten(catalog), snapshot) if ident in there}
+    catalog.set_meta(_FORGOTTEN, b"".join(sorted(wanted)))
 
 
 def next_settings(

@@ -37,15 +37,20 @@ class Tidied:
     hold: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the person wants: the retention, the last snapshot of a hold, and snapshots to drop."""
+
+    keep: Keep
+    hold: bytes = b""
+    forget: frozenset[bytes] = frozenset()
+
+
 def tidy(
-    catalog: Catalog,
-    reader: RangeReader,
-    snapshot: ChunkId,
-    time_ns: int,
-    keep: Keep,
-    hold: bytes,
+    catalog: Catalog, reader: RangeReader, snapshot: ChunkId, time_ns: int, wishes: Wishes
 ) -> Tidied:
-    """Apply retention and sweep. `snapshot` is tonight's; `hold` is the last one held back."""
+    """Apply retention and sweep. `snapshot` is tonight's."""
+    hold = wishes.hold
     catalog.adopt_copies()
     before = [row for row in catalog.snapshots() if row.id != snapshot]
     everything = Tidied([row.id for row in before], [], [], bytearray(), Change(), hold)
@@ -58,7 +63,7 @@ def tidy(
     change = _change(catalog, before[-1].id, snapshot) if before else Change()
     if change.is_drastic and not _holds(before, hold):
         hold = before[-1].id
-    staying = _staying(before, time_ns, keep, hold)
+    staying = _staying(before, time_ns, wishes, hold)
     live = _marked(catalog, [*staying, snapshot])
     uses = [
         measure(use.pack, use.kind, use.length, use.numbers, use.lengths, live)
@@ -78,11 +83,17 @@ def _holds(snapshots: Sequence[SnapshotRow], hold: bytes) -> bool:
     return any(row.id == hold for row in snapshots)
 
 
-def _staying(before: Sequence[SnapshotRow], time_ns: int, keep: Keep, hold: bytes) -> list[ChunkId]:
+def _staying(
+    before: Sequence[SnapshotRow], time_ns: int, wishes: Wishes, hold: bytes
+) -> list[ChunkId]:
     """The older snapshots that stay beside tonight's."""
     pinned = 1 + max((place for place, row in enumerate(before) if row.id == hold), default=-1)
-    stays = kept([*(row.time_ns for row in before), time_ns], keep, pinned=pinned)
-    return [row.id for row, stay in zip(before, stays, strict=False) if stay]
+    stays = kept([*(row.time_ns for row in before), time_ns], wishes.keep, pinned=pinned)
+    return [
+        row.id
+        for row, stay in zip(before, stays, strict=False)
+        if stay and row.id not in wishes.forget
+    ]
 
 
 def _marked(catalog: Catalog, snapshots: Sequence[ChunkId]) -> bytearray:

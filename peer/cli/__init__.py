@@ -5,6 +5,7 @@
     membership.py  join, recover
     work.py        mark, unmark, marks, backup, restore, check
     looking.py     status, friends, snapshots, space, ls, find
+    history.py     keep, confirm, forget
     asking.py      passwords, sizes and words, from options, files and people
     progress.py    the events of long work, on a terminal, in a log, or as JSON
     output.py      numbers, times, tables and names of others as safe text

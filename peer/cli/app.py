@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import click
 
-from peer.cli import looking, membership, output, running, work
+from peer.cli import history, looking, membership, output, running, work
 from peer.cli.running import ToldToEnd, Wishes
 from peer.service import Problem
 from peer.state import AlreadyJoined, AlreadyRunning, NotJoined, StateError
@@ -66,6 +66,9 @@ for _verb in (
     work.restore,
     membership.recover,
     work.check,
+    history.keep,
+    history.confirm,
+    history.forget,
     running.serve,
 ):
     covey.add_command(_verb)

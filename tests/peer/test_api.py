@@ -40,6 +40,10 @@ async def test_every_call_answers_what_the_service_answers(
     assert await client.friends() == await service.friends()
     assert await client.snapshots() == await service.snapshots()
     assert await client.space() == await service.space()
+    assert await client.history() == await service.history()
+    assert await client.keep("9 daily") == await service.keep("9 daily")
+    assert await client.confirm() == await service.confirm()
+    assert await client.forget("abcd") == await service.forget("abcd")
     assert await client.ls("latest", "/home") == await service.ls("latest", "/home")
     assert await client.find("*.jpg") == await service.find("*.jpg")
 

@@ -447,5 +447,6 @@ def test_help_names_every_verb():
     verbs = [line.split()[0] for line in text.partition("Commands:")[2].splitlines() if line]
     assert verbs == [
         *("join", "agent", "mark", "unmark", "marks", "backup", "status", "friends", "snapshots"),
-        *("space", "ls", "find", "restore", "recover", "check", "serve"),
+        *("space", "ls", "find", "restore", "recover", "check", "keep", "confirm", "forget"),
+        "serve",
     ]

@@ -85,6 +85,22 @@ class FakeService:
         facts = {"files": 12_431, "bytes": 3_000_000, "complete": True}
         return [{"id": "ef" * 32, "time_ns": 10**18, **facts}]
 
+    async def history(self) -> Answer:
+        self._raise()
+        return {"keep": "7 daily 5 weekly 12 monthly 3 yearly", "held": None, "forgotten": []}
+
+    async def keep(self, rule: str) -> Answer:
+        self.calls.append(("keep", rule))
+        return await self.history() | {"keep": rule}
+
+    async def confirm(self) -> Answer:
+        self.calls.append(("confirm", None))
+        return await self.history()
+
+    async def forget(self, snapshot: str) -> Answer:
+        self.calls.append(("forget", snapshot))
+        return await self.history()
+
     async def space(self) -> Answer:
         self._raise()
         return {
