@@ -8,6 +8,7 @@
 #   make system          what the tests need from the operating system
 #   make bench           the measurements of docs/benchmarks.md
 #   make bench-link      one link: engines x round trips x losses, beside TCP with TLS (as root)
+#   make bench-server    one server: 20,000 members, their memory, their signals, their return
 #   make clean           away with everything that these made
 
 SHELL := /bin/bash
@@ -20,7 +21,7 @@ STAMP := $(VENV)/.installed
 PYTHONS := 3.11 3.12 3.13
 FAST := not slow and not system
 
-.PHONY: demo test check test-pythons system bench bench-link clean
+.PHONY: demo test check test-pythons system bench bench-link bench-server clean
 
 demo: $(STAMP)
 	$(BIN)/python -m bench.demo $(if $(FOLDER),--folder "$(FOLDER)")
@@ -60,6 +61,9 @@ bench: $(STAMP)
 
 bench-link: $(STAMP)
 	$(BIN)/python -m bench.link $(if $(JSON),--json)
+
+bench-server: $(STAMP)
+	$(BIN)/python -m bench.server $(if $(JSON),--json $(JSON))
 
 clean:
 	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \

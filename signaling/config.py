@@ -10,6 +10,8 @@ from signaling.messages import IceServer
 Rate = tuple[float, int]
 """A token bucket: (events per second that come back, events at once)."""
 
+LOCAL_PROXIES = ("127.0.0.1", "::1")
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -19,7 +21,8 @@ class Limits:
     at once, stays well below all of it. An address is an IPv4 address or an IPv6 /64.
     """
 
-    connections_max: int = 20_000
+    connections_max: int = 100_000
+    """If the system gives so many files to a process; `covey serve` takes what it can get."""
     connections_per_address_max: int = 1_000
     groups_max: int = 50_000
     cards_bytes_max: int = 256 << 20
@@ -58,8 +61,8 @@ class ServerConfig:
     member's challenge on and be connected here in its place (it still reads no signal). A public
     server names itself.
 
-    `proxies` are the addresses of reverse proxies whose X-Forwarded-For is believed. Everybody
-    behind another one counts as one address.
+    `proxies` are the addresses or networks of reverse proxies whose X-Forwarded-For is believed.
+    Everybody behind another one counts as one address.
     """
 
     data: Path
@@ -68,7 +71,7 @@ class ServerConfig:
     names: tuple[str, ...] = ()
     store: str | None = None
     """The URL of a Redis that several instances share; without it, a file in `data`."""
-    proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    proxies: tuple[str, ...] = LOCAL_PROXIES
     metrics: tuple[str, int] | None = None
     """(host, port) of the metrics; no stranger should reach it."""
     ice_servers: tuple[IceServer, ...] = ()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -13,6 +15,8 @@ from signaling.config import ServerConfig
 from signaling.server import Server
 from signaling.stores import Store
 
+FILES_SPARE = 32
+"""For the database, the log, listening, and who is told that the server is full."""
 BACKLOG = 4096
 """TCP connections that wait to be accepted, when all members come back at once."""
 
@@ -33,8 +37,23 @@ def open_store(config: ServerConfig) -> Store:
     )
 
 
+def fitted(config: ServerConfig) -> ServerConfig:
+    """The same with no more connections than this process may have files."""
+    if sys.platform == "win32":
+        return config
+    import resource
+
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return config
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    connections_max = min(config.limits.connections_max, max(1, files - FILES_SPARE))
+    return replace(config, limits=replace(config.limits, connections_max=connections_max))
+
+
 async def serve(config: ServerConfig, *, ready: Callable[[str], None]) -> None:
     """Run a server until cancelled; `ready` hears its URL. Raises StoreError, OSError."""
+    config = fitted(config)
     store = await asyncio.to_thread(open_store, config)
     server = Server(config, store, os.urandom)  # noqa: TID251 - the composition root
     runner = web.AppRunner(

@@ -73,6 +73,7 @@ class Server:
         self._config, self._store, self._random_bytes = config, store, random_bytes
         self._limits = config.limits
         self._names = tuple(name.lower() for name in config.names)
+        self._proxies = [ipaddress.ip_network(one, strict=False) for one in config.proxies]
         self._rooms = Rooms(verify, limits=config.limits, ice_servers=config.ice_servers)
         self._numbers = itertools.count(1)
         self._sockets: dict[int, web.WebSocketResponse] = {}
@@ -209,11 +210,19 @@ class Server:
 
     def _address_of(self, request: web.Request) -> str:
         address = request.remote or ""
-        if address in self._config.proxies:
+        if self._is_proxy(address):
             said = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
             with contextlib.suppress(ValueError):
                 return str(ipaddress.ip_address(said))
         return address
+
+    def _is_proxy(self, address: str) -> bool:
+        with contextlib.suppress(ValueError):
+            ip = ipaddress.ip_address(address)
+            if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+                ip = ip.ipv4_mapped
+            return any(ip in network for network in self._proxies)
+        return False
 
     def _wait_of(self, key: str, address: str) -> tuple[float, str]:
         limits = self._limits

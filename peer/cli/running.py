@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -244,6 +245,15 @@ def agent(wishes: Wishes) -> None:
     help="What members call this server, as in its URL; give it for a public one.",
 )
 @click.option(
+    "--proxy",
+    "proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    callback=lambda _ctx, _param, values: tuple(map(_network, values)),
+    help="A reverse proxy, or a network of them, that is believed what addresses its clients have. "
+    "Without it those on this computer.",
+)
+@click.option(
     "--metrics",
     metavar="[HOST:]PORT",
     callback=lambda _ctx, _param, value: _listening(value),
@@ -265,12 +275,13 @@ def serve(
     data: Path,
     store: str | None,
     names: tuple[str, ...],
+    proxies: tuple[str, ...],
     metrics: tuple[str, int] | None,
     log_style: Literal["text", "json"],
 ) -> None:
     """Run the signaling server; the first line that it prints is its URL."""
     from signaling import logs, main
-    from signaling.config import ServerConfig
+    from signaling.config import LOCAL_PROXIES, ServerConfig
 
     def ready(url: str) -> None:
         output.say(output.as_json({"url": url}) if wishes.json else url)
@@ -283,10 +294,18 @@ def serve(
             data=data,
             store=store,
             names=tuple(name.lower() for name in names),
+            proxies=proxies or LOCAL_PROXIES,
             metrics=metrics,
         )
         logs.set_up(log_style)
         run(main.serve(config, ready=ready))
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        raise click.BadParameter(f"«{output.shown(text)}» is no address and no network.") from None
 
 
 def _listening(where: str | None) -> tuple[str, int] | None:
