@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from aiortc.rtcdtlstransport import RTCDtlsTransport, State
 from OpenSSL import SSL
 
-from datachannel.aiortc_fixes_socket import ManyPackets
+from datachannel.aiortc_fixes_socket import SEGMENTS_MAX, ManyPackets
 
 if TYPE_CHECKING:
     from datachannel.aiortc_fixes import SteadyConnection
@@ -41,11 +41,13 @@ class DirectDtls(RTCDtlsTransport):
         ssl = self._ssl
         if self._state != State.CONNECTED or ssl is None:
             raise ConnectionError("the connection is gone")
-        records = []
-        for packet in packets:
-            ssl.send(packet)
-            records.append(ssl.bio_read(RECORD_BYTES_MAX))
-        self._send_records(records)
+        # The other end is to have work as soon as there is some.
+        for start in range(0, len(packets), SEGMENTS_MAX):
+            records = []
+            for packet in packets[start : start + SEGMENTS_MAX]:
+                ssl.send(packet)
+                records.append(ssl.bio_read(RECORD_BYTES_MAX))
+            self._send_records(records)
 
     async def _send_data(self, data: bytes) -> None:
         self.send_packets((data,))

@@ -25,8 +25,9 @@ from aioice.ice import StunProtocol
 SOCKET_BUFFER_BYTES: Final = 4 * 1024 * 1024
 """Asked for; the system grants what it allows. The default loses packets as soon as the loop is
 busy for a few milliseconds."""
-READS_AT_ONCE: Final = 16
-"""System calls for reading, each for up to 64 KiB, before others have their turn."""
+READ_PACKETS_MAX: Final = 48
+"""Taken at a time, before others have their turn and the answers go out. If it were more than a
+small part of a window, the two ends would take turns at working instead of working side by side."""
 SEGMENTS_MAX: Final = 40
 """Packets in one call: below the kernel's 64, and below 64 KiB with packets of 1,500 bytes."""
 WAITING_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -102,9 +103,8 @@ class ManyPackets(asyncio.DatagramTransport):
         self._sock.close()
 
     def _read(self) -> None:
-        for _ in range(READS_AT_ONCE):
-            if self._closing:
-                return
+        taken = 0
+        while taken < READ_PACKETS_MAX and not self._closing:
             try:
                 size, extra, _, addr = self._sock.recvmsg_into(
                     [self._buffer], socket.CMSG_SPACE(_SIZE_BYTES)
@@ -115,10 +115,11 @@ class ManyPackets(asyncio.DatagramTransport):
                 self._protocol.error_received(error)
                 return
             step = int.from_bytes(extra[0][2][:_SIZE_BYTES], sys.byteorder) if extra else size
+            taken += 1
             for start in range(0, size, step or 1):
-                self._protocol.datagram_received(
-                    bytes(self._view[start : min(start + step, size)]), addr
-                )
+                packet = bytes(self._view[start : min(start + step, size)])
+                self._protocol.datagram_received(packet, addr)
+                taken += 1
 
     def _send_one(self, data: bytes, addr: Address) -> bool:
         try:
