@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from bench import link, pipeline, whole
+from bench import link, pipeline, releases, whole
 from bench.link_ends import KINDS
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -114,6 +114,7 @@ def main() -> None:
         work = Path(scratch)
         tables: tuple[Callable[[], list[str]], ...] = (
             lambda: pipeline_table(work, chosen.runs),
+            lambda: releases.section(work, 1),
             lambda: link_table(chosen.runs),
             lambda: whole_table(work),
         )

@@ -218,7 +218,12 @@ def by_night(found: Found) -> list[str]:
 def section(work: Path, runs: int, packages: Sequence[str] = ()) -> list[str]:
     """The part of docs/benchmarks.md."""
     pinned = releases()
-    lines = ["### Nights of real source trees", ""]
+    lines = [
+        "### Nights of real source trees",
+        "",
+        "Seconds are means; `stored : restic` is ours divided by restic's, and so on.",
+        "",
+    ]
     results = []
     for package in packages or pinned:
         try:
