@@ -2,4 +2,12 @@
 
 placement  k and n, and a holder for every share (pure)
 reconcile  what friends hold against what the catalog expects
+audit      blocks of a share, asked of its holder and judged by its name
+standing   how safe each pack is, and which are lost for good (pure)
+selfcheck  this computer's own catalog
+verify     packs read back to the chunks
+findings   what a check found, in words (pure)
+check      `covey check`, which puts these together
+renew      a new catalog in the place of the old one
+drill      some files really restored, and compared
 """
