@@ -73,6 +73,7 @@ class SerialOrderSctp(RTCSctpTransport):
     def __init__(self, transport: RTCDtlsTransport, port: int = 5000) -> None:
         super().__init__(transport, port)
         self._local_partial_reliability = False
+        self._advertised_rwnd = HELD_BYTES_MAX
         self._clock = asyncio.get_running_loop()
         self._over = False
         self._early: dict[int, Early] = {}
@@ -181,7 +182,7 @@ class SerialOrderSctp(RTCSctpTransport):
                 chunk.tsn, chunk.flags, chunk.stream_id, chunk.protocol, chunk.user_data
             )
         elif isinstance(chunk, SackChunk):
-            self._take_sack(chunk.cumulative_tsn, chunk.gaps)
+            self._take_sack(chunk.cumulative_tsn, chunk.advertised_rwnd, chunk.gaps)
         elif isinstance(chunk, ForwardTsnChunk):
             raise PeerViolation("a FORWARD TSN on a reliable association")
         elif isinstance(chunk, InitChunk) and self._association_state == self.State.ESTABLISHED:
@@ -190,8 +191,8 @@ class SerialOrderSctp(RTCSctpTransport):
         else:
             await super()._receive_chunk(chunk)
 
-    def _take_sack(self, cumulative_tsn: int, gaps: list[tuple[int, int]]) -> None:
-        """The peer says what has arrived."""
+    def _take_sack(self, cumulative_tsn: int, room: int, gaps: list[tuple[int, int]]) -> None:
+        """The peer says what has arrived, and for how many bytes it has room."""
         raise AssertionError("the sending half takes it")
 
     # Data
@@ -344,12 +345,12 @@ class SerialOrderSctp(RTCSctpTransport):
         return int(self._clock.time())
 
 
-def _sack_of(packet: bytes, start: int, end: int) -> tuple[int, list[tuple[int, int]]]:
-    """The cumulative TSN and the gaps of a SACK. Raises PeerViolation."""
-    cumulative, _, gaps, duplicates = unpack_from("!LLHH", packet, start + 4)
+def _sack_of(packet: bytes, start: int, end: int) -> tuple[int, int, list[tuple[int, int]]]:
+    """The cumulative TSN, the room and the gaps of a SACK. Raises PeerViolation."""
+    cumulative, room, gaps, duplicates = unpack_from("!LLHH", packet, start + 4)
     if start + _SACK_HEADER_BYTES + 4 * (gaps + duplicates) != end:
         raise PeerViolation("an acknowledgement of a wrong length")
     if not gaps:
-        return cumulative, []
+        return cumulative, room, []
     numbers: tuple[Any, ...] = unpack_from(f"!{2 * gaps}H", packet, start + _SACK_HEADER_BYTES)
-    return cumulative, list(zip(numbers[::2], numbers[1::2], strict=True))
+    return cumulative, room, list(zip(numbers[::2], numbers[1::2], strict=True))

@@ -10,8 +10,7 @@
   takes part.
 - The congestion window has a maximum. What the peer has is not sent again when the timer expires.
 - A SACK costs time proportional to what is in flight, whatever ranges it names.
-
-The peer's receive window is not looked at, as in aiortc: the session's credits are far smaller.
+- No more is in flight than the peer has room for; aiortc never looks at what it announces.
 """
 
 from __future__ import annotations
@@ -84,6 +83,7 @@ class QuickSctp(SerialOrderSctp):
         self._t3_due = 0.0
         self._sacks = 0  # since something was sent last: each one lets a burst out
         self._was_full = False  # the window, when it was used last
+        self._room = CWND_BYTES_MAX  # at the peer, when it said so last
 
     @property
     def rtt_s(self) -> float | None:
@@ -141,7 +141,8 @@ class QuickSctp(SerialOrderSctp):
         burst = BURST_PACKETS_IN_RECOVERY if recovering else BURST_PACKETS
         burst *= USERDATA_MAX_LENGTH * max(1, self._sacks)
         self._sacks = 0
-        window = min(self._flight_size + burst, self._cwnd)
+        room = max(self._room, USERDATA_MAX_LENGTH)  # one packet asks whether there is room again
+        window = min(self._flight_size + burst, self._cwnd, room)
         if not self._something_marked or self._retransmit(window):
             self._send_new(window)
         self._was_full = self._flight_size >= self._cwnd
@@ -188,13 +189,14 @@ class QuickSctp(SerialOrderSctp):
 
     # Acknowledgements in
 
-    def _take_sack(self, cumulative_tsn: int, gaps: list[tuple[int, int]]) -> None:
+    def _take_sack(self, cumulative_tsn: int, room: int, gaps: list[tuple[int, int]]) -> None:
         if uint32_gt(self._last_sacked_tsn, cumulative_tsn):
             return  # an old one, overtaken
         acknowledged = (cumulative_tsn - self._last_sacked_tsn) % SCTP_TSN_MODULO
         if acknowledged > len(self._sent_queue):
             raise PeerViolation("an acknowledgement of what was never sent")
         self._last_sacked_tsn = cumulative_tsn
+        self._room = room
         done_bytes = self._acknowledge(acknowledged)
         loss = False
         if gaps:

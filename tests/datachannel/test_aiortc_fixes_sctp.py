@@ -387,3 +387,49 @@ def test_a_handler_that_fails_does_not_end_the_association():
             assert len(failures) == 2
 
     run_virtual(main())
+
+
+def test_no_more_is_in_flight_than_the_peer_has_room_for():
+    async def main():
+        async with Two(QuickSctp) as two:
+            two.left_channel.send(b"warm up")
+            two.right._advertised_rwnd = 20_000
+            await two.until(lambda: len(two.received) == 1)
+            most = 0
+
+            def watch(data, chunks):
+                nonlocal most
+                most = max(most, two.left._flight_size)
+                return [ONE_WAY_S]
+
+            await asyncio.sleep(1)
+            two.left_pipe.fate = watch
+            for message in numbered(200):
+                two.left_channel.send(message)
+            await two.until(lambda: len(two.received) == 201)
+            assert 15_000 < most < 20_000 + USERDATA_MAX_LENGTH
+
+    run_virtual(main())
+
+
+def test_a_peer_without_room_is_asked_with_one_packet():
+    async def main():
+        async with Two(QuickSctp) as two:
+            two.right._advertised_rwnd = 0
+            for message in numbered(20):
+                two.left_channel.send(message)
+            await two.until(lambda: len(two.received) == 20)
+
+    run_virtual(main())
+
+
+def test_it_begins_with_ten_packets():
+    async def main():
+        async with Two(QuickSctp) as two:
+            two.left_pipe.sent.clear()
+            two.left._sacks = 100  # no burst limit
+            two.left_channel.send(bytes(60_000))
+            await asyncio.sleep(ONE_WAY_S)
+            assert len(tsns_of(two.left_pipe.sent)) == 10
+
+    run_virtual(main())
