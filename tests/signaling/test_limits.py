@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signaling.config import Limits
-from signaling.limits import Admission, Bucket, Buckets, address_key
+from signaling.limits import FORGIVEN_S, Admission, BackOff, Bucket, Buckets, address_key
 
 LIMITS = Limits()
 NAME, OTHER_NAME = b"n" * 32, b"o" * 32
@@ -115,12 +115,62 @@ def test_a_guesser_waits_at_every_group_and_others_do_not():
     assert wait_to_join(admission, now=51.0) == 0.0
 
 
-def test_guessers_with_many_addresses_wait_at_their_group():
+def test_guessers_with_many_addresses_wait_at_their_group_and_nobody_else_does():
     admission = Admission(LIMITS)
     for number in range(LIMITS.wrong_passwords_per_group[1]):
+        assert wait_to_join(admission, address=f"203.0.113.{number}") == 0.0
         admission.count_wrong_password(f"203.0.113.{number}", NAME, now=0.0)
-    assert wait_to_join(admission, address=ABROAD) > 0
-    assert wait_to_join(admission, address=ABROAD, name=OTHER_NAME) == 0.0
+    assert wait_to_join(admission, address="203.0.113.7") > 0
+    assert wait_to_join(admission, address="203.0.113.7", name=OTHER_NAME) == 0.0
+    assert wait_to_join(admission, address=ABROAD) == 0.0
+
+
+def test_a_guesser_waits_twice_as_long_after_each_further_guess_and_no_longer_than_an_hour():
+    admission, now, waits = Admission(LIMITS), 0.0, list[float]()
+    for _ in range(LIMITS.wrong_passwords_per_address[1] - 1):
+        admission.count_wrong_password(HOME, NAME, now=now)
+    for _ in range(9):
+        admission.count_wrong_password(HOME, NAME, now=now)
+        waits.append(wait_to_join(admission, now=now))
+        assert wait_to_join(admission, now=now + waits[-1] / 2) > 0
+        now += waits[-1]
+        assert wait_to_join(admission, now=now) == 0.0
+    assert waits[:4] == pytest.approx([50, 100, 200, 400])
+    assert waits[-1] == pytest.approx(3600)
+
+
+def test_a_guess_is_forgiven_after_hours():
+    admission = Admission(LIMITS)
+    for _ in range(20):
+        admission.count_wrong_password(HOME, NAME, now=0.0)
+    admission.count_wrong_password(HOME, NAME, now=FORGIVEN_S)
+    assert wait_to_join(admission, now=FORGIVEN_S) == 0.0
+
+
+failures = st.lists(st.tuples(st.integers(0, 9), st.floats(0, 5000)), max_size=100)
+
+
+@given(failures)
+def test_failures_are_remembered_in_bounded_memory(failures: list[tuple[int, float]]):
+    backoff, now = BackOff((0.01, 2), keys_max=5), 0.0
+    for key, pause in failures:
+        now += pause
+        assert 0.0 <= backoff.wait(key, now=now) <= 3600.0
+        backoff.fail(key, now=now)
+        assert backoff.has_failed(key, now=now)
+        assert len(backoff) <= 5
+
+
+def test_what_says_nothing_any_more_is_not_kept():
+    buckets, backoff = Buckets((1.0, 5)), BackOff((1.0, 5))
+    for number in range(1000):
+        buckets.take(number, now=0.0)
+        backoff.fail(number, now=0.0)
+    assert len(buckets) == len(backoff) == 1000
+    for number in range(500):
+        buckets.take(f"later {number}", now=10.0)
+        backoff.fail(f"later {number}", now=FORGIVEN_S)
+    assert len(buckets) == len(backoff) == 500
 
 
 def test_a_bad_signature_counts_for_its_address_only():
