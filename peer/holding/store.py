@@ -127,6 +127,7 @@ class ShareStore:
             if (owner, name) in self._putting:
                 raise Busy
             final = self._layout.share(owner, name)
+            self._drop_rotten(owner, name, final)
             if final.exists() or self._untrash(owner, name, final):
                 return Put(owner, name, length, length, final, -1, None, 0)
             self._putting.add((owner, name))
@@ -184,6 +185,18 @@ class ShareStore:
         with self._lock:
             self._used -= SHARE_HEADER_BYTES + put.length - kept
         self._release(put)
+
+    def _drop_rotten(self, owner: MemberId, name: bytes, final: Path) -> None:
+        """What bears this name and is not that share goes: it must never be said to be stored."""
+        trashed = self._layout.find_trashed(owner, name)
+        for path in (final, trashed):
+            if path is None or not path.exists() or _is_share(path, name):
+                continue
+            log.warning("a held share has rotted: %s", name.hex()[:12])
+            size = path.stat().st_size
+            path.unlink()
+            self._used -= size
+            self._trash_bytes -= size if path == trashed else 0
 
     def _check_header(self, owner: MemberId, header: bytes, length: int) -> None:
         try:
@@ -391,6 +404,18 @@ def read_range(held: HeldRange, offset: int, size: int) -> bytes:
     """A part of a held range; fewer bytes when the file was damaged meanwhile."""
     with held.path.open("rb") as file:
         return os.pread(file.fileno(), size, held.start + offset)
+
+
+def _is_share(path: Path, name: bytes) -> bool:
+    """Whether a file is the share of this name, to the last byte."""
+    try:
+        with path.open("rb") as file:
+            hasher = ShareHasher(file.read(SHARE_HEADER_BYTES))
+            while data := file.read(HASH_BYTES):
+                hasher.update(data)
+        return hasher.finish() == name
+    except (FormatError, OSError):
+        return False
 
 
 def _counter_of(record: bytes) -> int:

@@ -259,6 +259,23 @@ def test_a_deleted_share_that_is_put_again_comes_back_without_being_sent(tmp_pat
     assert store.list_after(ANNA_ID, b"", 10)[0] == [(share.name, len(share.payload))]
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+@pytest.mark.parametrize("how", [lambda d: d[:-1] + b"?", lambda d: d[:100], lambda d: d + b"x"])
+def test_a_share_that_rotted_here_is_never_said_to_be_stored(tmp_path, clock, deleted, how):
+    share = a_share()
+    store = open_store(tmp_path, clock)
+    put(store, share)
+    (path,) = tmp_path.glob("*/shares/*/*")
+    path.write_bytes(how(path.read_bytes()))
+    store = open_store(tmp_path, clock)
+    if deleted:
+        assert store.delete(ANNA_ID, (share.name,)) == 1
+    put(store, share)
+    assert read(store, share) == share.payload
+    assert store.used_bytes == size_on_disk(tmp_path)
+    assert put(store, share).offset == len(share.payload)  # now there is nothing to send
+
+
 def test_beginnings_that_nobody_goes_on_with_expire(tmp_path, clock):
     store, share = open_store(tmp_path, clock), a_share(size=3 * BLOCK)
     put(store, share, upto=2 * BLOCK)
