@@ -35,8 +35,9 @@ log = logging.getLogger("covey.check")
 NEW_SUFFIX = ".new"
 DAMAGED_SUFFIX = ".damaged"
 _BESIDE = ("", "-shm", "-wal")
-KEPT_META = ("drill",)
-"""What the catalog knows beside the marks that no friend does."""
+KEPT_META = ("drill", "looks", "waiting keep", "confirmed", "forgotten")
+"""What the catalog knows beside the marks that no friend does: mostly what a person has decided
+since the last night (`peer.backup.marks`, `peer.backup.settings`)."""
 
 
 async def rebuild(member: Member, emit: Emit) -> Event:

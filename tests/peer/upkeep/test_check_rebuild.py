@@ -13,10 +13,12 @@ from bench.trees import compare_trees
 from chunking.formats import PACK_INDEX
 from datachannel.errors import Refusal
 from datachannel.messages import Get
-from peer.backup.marks import add_marks, read_marks
+from peer.backup import settings
+from peer.backup.marks import add_marks, read_looks, read_marks
 from peer.catalog import Catalog, CatalogError
 from peer.service import Event, Problem
 from peer.upkeep.renew import open_catalog, rebuild
+from peer.upkeep.retention import parse_keep
 from signaling.messages import MemberId
 from tests.peer.upkeep.test_check import check
 from tests.support.small_group import SmallGroup, small_group
@@ -64,6 +66,24 @@ async def test_the_new_catalog_knows_what_the_old_one_did(tmp_path, files):
         assert (await check(group, 100))["ok"]
         assert (await group.restore(tmp_path / "back"))["ok"]
         assert compare_trees(files, Path(f"{tmp_path}/back{files}")).differences == ()
+
+
+async def test_what_a_person_decided_since_the_last_night_is_kept(tmp_path, files):
+    async with small_group(tmp_path / "group", 2) as group:
+        await group.backup(files)
+        await group.backup()
+        catalog = group.member.catalog
+        first, second = (row.id for row in catalog.snapshots())
+        settings.change_keep(catalog, parse_keep("3 daily"))
+        settings.confirm(catalog, second)
+        settings.forget(catalog, first)
+        looks = read_looks(catalog)
+        assert (await renew(group))["ok"]
+        catalog = group.member.catalog
+        assert settings.keep_of(catalog, {}) == parse_keep("3 daily")
+        assert settings.hold_of(catalog, {"hold": second.hex(), "hold_counter": 1}, 2) == b""
+        assert settings.forgotten(catalog) == [first]
+        assert read_looks(catalog) == looks != {}
 
 
 async def test_the_next_night_sends_nothing_again(tmp_path, files):
