@@ -32,7 +32,8 @@ from datachannel.joining import (
     signed_join,
     websocket_address,
 )
-from datachannel.roster import Friend, Roster, usable_ice_servers
+from datachannel.relays import RelayBook
+from datachannel.roster import Friend, Roster
 from signaling.messages import (
     PERMANENT_CODES,
     SERVER_MESSAGE_BYTES_MAX,
@@ -45,12 +46,14 @@ from signaling.messages import (
     Failed,
     FromServer,
     IceServer,
+    IceServers,
     Join,
     Joined,
     Leave,
     MemberId,
     MessageError,
     Removed,
+    RenewIce,
     Signal,
     UpdateCard,
     decode_from_server,
@@ -76,6 +79,8 @@ REFUSED_S_MAX = 600.0
 MESSAGES_PER_S_MAX = 500
 MESSAGES_BURST_MAX = 5_000
 """More than this no honest server has to say; it must not take the loop from our links."""
+RENEW_ANSWER_S = 60.0
+"""Before fresh TURN credentials are asked for once more."""
 NONCE_BYTES = 24
 
 
@@ -112,7 +117,7 @@ class Rendezvous:
         self._joined = asyncio.Event()
         self._refused: JoinRefused | None = None
         self._has_left = False
-        self.ice_servers: tuple[IceServer, ...] = ()
+        self._relays = RelayBook()
         self.created = False
         self.on_signal: Callable[[MemberId, bytes], None] = lambda member, blob: None
         self.on_change: Callable[[], None] = lambda: None
@@ -121,6 +126,11 @@ class Rendezvous:
     def connected(self) -> bool:
         """Whether this member is in the group at the server now."""
         return self._socket is not None
+
+    @property
+    def ice_servers(self) -> tuple[IceServer, ...]:
+        """The STUN and TURN servers for an attempt to connect that begins now."""
+        return self._relays.usable(now=_now())
 
     def members(self) -> Mapping[MemberId, Friend]:
         """All other members whose cards verified, online or not. It stays as it is."""
@@ -145,9 +155,12 @@ class Rendezvous:
                 ):
                     began = loop.time()
                     self._welcome(socket, welcome)
+                    renewing = asyncio.create_task(self._renew_relays())
                     try:
                         await self._listen(socket)
                     finally:
+                        renewing.cancel()
+                        await asyncio.wait([renewing])
                         self._gone()
                         if loop.time() - began > STEADY_S:
                             retry_s = RETRY_S_MIN
@@ -188,7 +201,7 @@ class Rendezvous:
     # --- listening --------------------------------------------------------------------------
 
     def _welcome(self, socket: aiohttp.ClientWebSocketResponse, welcome: Joined) -> None:
-        self.ice_servers = usable_ice_servers(welcome.ice_servers)
+        self._relays.take(welcome.ice_servers, welcome.ice_lifetime_s, now=_now())
         self.created = self.created or welcome.created
         self._roster.welcome(welcome)
         self._socket = socket
@@ -211,11 +224,26 @@ class Rendezvous:
                     continue
                 case Arrived() | Departed() | Absent() | Removed():
                     self._roster.take(message)
+                case IceServers(servers, lifetime_s):
+                    self._relays.take(servers, lifetime_s, now=_now())
+                    continue
                 case Failed():
                     raise refusal_of(message)
                 case _:
                     raise Unreachable("the server speaks out of turn")
             self._tell_of_change()
+
+    async def _renew_relays(self) -> None:
+        """Ask for fresh credentials in time, as long as the connection lasts."""
+        while (at := self._relays.renew_at()) is not None:
+            await asyncio.sleep(at - _now())
+            if self._relays.renew_at() != at:
+                continue
+            try:
+                await self._send(RenewIce())
+            except Unreachable:
+                return  # who listens hears of it
+            await asyncio.sleep(RENEW_ANSWER_S)
 
     def _gone(self) -> None:
         self._socket = None
@@ -233,10 +261,14 @@ class Rendezvous:
         except Exception:
             log.exception("a change of the group could not be handled")
 
-    async def _send(self, message: Signal | UpdateCard | Leave) -> None:
+    async def _send(self, message: Signal | UpdateCard | Leave | RenewIce) -> None:
         if self._socket is None:
             raise Unreachable("the server is not connected")
         await _send(self._socket, message)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _pause_of(refused: JoinRefused) -> float:
@@ -349,7 +381,8 @@ async def _close(socket: aiohttp.ClientWebSocketResponse) -> None:
 
 
 async def _send(
-    socket: aiohttp.ClientWebSocketResponse, message: Join | Signal | UpdateCard | Leave
+    socket: aiohttp.ClientWebSocketResponse,
+    message: Join | Signal | UpdateCard | Leave | RenewIce,
 ) -> None:
     try:
         async with asyncio.timeout(SEND_TIMEOUT_S):

@@ -7,7 +7,6 @@ more than MEMBERS_MAX friends. What `friends` returned is never changed afterwar
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -17,15 +16,12 @@ from signaling.messages import (
     Absent,
     Arrived,
     Departed,
-    IceServer,
     Joined,
     MemberId,
     Removed,
 )
 
 log = logging.getLogger("covey.rendezvous")
-
-_ICE_URL = re.compile(r"(stuns?|turns?):[A-Za-z0-9.:\[\]_-]{1,255}(\?transport=(udp|tcp))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +77,3 @@ class Roster:
             return
         if len(self._friends) < MEMBERS_MAX or member in self._friends:
             self._friends = {**self._friends, member: Friend(member, card, online)}
-
-
-def usable_ice_servers(servers: tuple[IceServer, ...]) -> tuple[IceServer, ...]:
-    """Those whose addresses make sense."""
-    return tuple(
-        server
-        for server in servers
-        if server.urls and all(_ICE_URL.fullmatch(url) for url in server.urls)
-    )

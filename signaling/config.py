@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from signaling.messages import IceServer
+from signaling.turn import TurnConfig
 
 Rate = tuple[float, int]
 """A token bucket: (events per second that come back, events at once)."""
@@ -39,6 +40,8 @@ class Limits:
     messages_per_connection: Rate = (30.0, 600)
     cards_per_connection: Rate = (0.2, 20)
     """A new card goes to the whole group and to the database."""
+    grants_per_connection: Rate = (1 / 300, 6)
+    """Fresh TURN credentials: an honest member asks after half of an hour."""
     outgoing_messages_max: int = 512
     """Waiting for a slow reader; then it is dropped, and comes back to a full picture."""
     outgoing_bytes_max: int = 4 << 20
@@ -75,4 +78,7 @@ class ServerConfig:
     metrics: tuple[str, int] | None = None
     """(host, port) of the metrics; no stranger should reach it."""
     ice_servers: tuple[IceServer, ...] = ()
+    """Given to members as they are."""
+    turn: TurnConfig | None = None
+    """Given to members with credentials of their own."""
     limits: Limits = Limits()

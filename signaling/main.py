@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -55,7 +56,7 @@ async def serve(config: ServerConfig, *, ready: Callable[[str], None]) -> None:
     """Run a server until cancelled; `ready` hears its URL. Raises StoreError, OSError."""
     config = fitted(config)
     store = await asyncio.to_thread(open_store, config)
-    server = Server(config, store, os.urandom)  # noqa: TID251 - the composition root
+    server = Server(config, store, os.urandom, time.time)  # noqa: TID251 - the composition root
     runner = web.AppRunner(
         server.application(), access_log=None, keepalive_timeout=5.0, shutdown_timeout=5.0
     )

@@ -12,6 +12,7 @@ and from then on, in any order:
     client -> UpdateCard(card)     server -> Arrived(member, card) to all others
     client -> Leave()              server -> Removed(member) to all others
     client -> Report(outcome)      counted, and passed to nobody
+    client -> RenewIce()           server -> IceServers(servers, lifetime_s)
                                    server -> Arrived / Departed as members come and go
 
 The signatures of Join cover the server's name and this connection's nonce, so that neither a
@@ -23,6 +24,7 @@ name, and by its public key, which only those can sign for who know the password
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Annotated, Literal, NewType, TypeVar
 
 import msgspec
@@ -45,6 +47,9 @@ MEMBERS_MAX = 256
 SERVER_NAME_CHARS_MAX = 255
 TEXT_CHARS_MAX = 400
 ICE_SERVERS_MAX = 8
+ICE_LIFETIME_S_MAX = 7 * 86_400.0
+ICE_URL = re.compile(r"(stuns?|turns?):[A-Za-z0-9.:\[\]_-]{1,255}(\?transport=(udp|tcp))?")
+"""What is an address of a STUN or TURN server."""
 
 PERSON_MEMBER_ID = b"covey member id"
 PERSON_JOIN = b"covey join"
@@ -94,6 +99,11 @@ class IceServer(msgspec.Struct, frozen=True):
     credential: Text = ""
 
 
+IceServerList = Annotated[tuple[IceServer, ...], msgspec.Meta(max_length=ICE_SERVERS_MAX)]
+Lifetime = Annotated[float, msgspec.Meta(ge=0, le=ICE_LIFETIME_S_MAX)]
+"""Seconds from now; 0 is for ever."""
+
+
 class Presence(msgspec.Struct, frozen=True):
     """One member of the group as the server knows it; the card is sealed."""
 
@@ -127,8 +137,9 @@ class Joined(_Message, frozen=True, tag="joined"):
     """Welcome. `members` are all others, online or not."""
 
     members: Annotated[tuple[Presence, ...], msgspec.Meta(max_length=MEMBERS_MAX)]
-    ice_servers: Annotated[tuple[IceServer, ...], msgspec.Meta(max_length=ICE_SERVERS_MAX)]
+    ice_servers: IceServerList
     created: bool
+    ice_lifetime_s: Lifetime = 0.0
 
 
 class Failed(_Message, frozen=True, tag="failed"):
@@ -162,6 +173,17 @@ class Report(_Message, frozen=True, tag="report"):
     outcome: Outcome
 
 
+class RenewIce(_Message, frozen=True, tag="renew_ice"):
+    """Give me credentials that are good for longer."""
+
+
+class IceServers(_Message, frozen=True, tag="ice_servers"):
+    """From now on in place of those before; the credentials are good for `lifetime_s`."""
+
+    servers: IceServerList
+    lifetime_s: Lifetime
+
+
 class Arrived(_Message, frozen=True, tag="arrived"):
     """This member is online, with this card."""
 
@@ -187,8 +209,10 @@ class Removed(_Message, frozen=True, tag="removed"):
     member: Id
 
 
-FromClient = Join | Signal | UpdateCard | Leave | Report
-FromServer = Challenge | Joined | Failed | Signal | Arrived | Departed | Absent | Removed
+FromClient = Join | Signal | UpdateCard | Leave | Report | RenewIce
+FromServer = (
+    Challenge | Joined | Failed | Signal | Arrived | Departed | Absent | Removed | IceServers
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _from_client: msgspec.msgpack.Decoder[FromClient] = msgspec.msgpack.Decoder(FromClient)

@@ -36,13 +36,14 @@ from signaling.messages import (
     Failed,
     FromClient,
     FromServer,
-    IceServer,
+    IceServers,
     Join,
     Joined,
     Leave,
     MemberId,
     Presence,
     Removed,
+    RenewIce,
     Report,
     Signal,
     UpdateCard,
@@ -72,6 +73,8 @@ from signaling.notices import (
 Outgoing = list[tuple[int, FromServer]]
 Verify = Callable[[bytes, bytes, bytes], bool]
 """(public key, message, signature) -> whether it is good. Ed25519, handed in."""
+Grant = Callable[[bytes, MemberId], IceServers]
+"""(name_id, member) -> the STUN and TURN servers of this member. Knows the time."""
 
 RETRY_S_MAX = 3600.0
 CONFLICT_RETRY_S = 1.0
@@ -94,6 +97,7 @@ class Place:
     member: MemberId
     messages: Bucket
     cards: Bucket
+    grants: Bucket
     settled: bool = False
 
 
@@ -105,10 +109,11 @@ class Rooms:
         verify: Verify,
         *,
         limits: Limits,
-        ice_servers: tuple[IceServer, ...] = (),
+        grant: Grant | None = None,
     ) -> None:
         self._rooms: dict[bytes, Room] = {}
-        self._verify, self._limits, self._ice_servers = verify, limits, ice_servers
+        self._verify, self._limits = verify, limits
+        self._grant = grant or _nothing
         self._admission = Admission(limits)
         self._places: dict[int, Place] = {}
         self.notices: list[Notice] = []
@@ -176,6 +181,8 @@ class Rooms:
         wait = place.messages.take(now=now)
         if not wait and isinstance(message, UpdateCard):
             wait = place.cards.take(now=now)
+        if not wait and isinstance(message, RenewIce):
+            wait = place.grants.take(now=now)
         if wait:
             return [(connection, Failed("rate_limited", "too many messages", 5.0))]
         match message:
@@ -186,6 +193,8 @@ class Rooms:
                 return self._others(room, member, Arrived(member, card))
             case Leave():
                 return self._leave(connection, room, member)
+            case RenewIce():
+                return [(connection, self._grant(room.group.name_id, member))]
             case Report():
                 return []
             case Join():
@@ -280,13 +289,15 @@ class Rooms:
             member,
             Bucket(self._limits.messages_per_connection, now=now),
             Bucket(self._limits.cards_per_connection, now=now),
+            Bucket(self._limits.grants_per_connection, now=now),
         )
         others = tuple(
             Presence(other, other_card, other in room.online or other in room.elsewhere)
             for other, other_card in sorted(room.group.members.items())
             if other != member
         )
-        out.append((connection, Joined(others, self._ice_servers, created)))
+        ice = self._grant(room.group.name_id, member)
+        out.append((connection, Joined(others, ice.servers, created, ice.lifetime_s)))
         return out + self._others(room, member, Arrived(member, card))
 
     def _leave(self, connection: int, room: Room, member: MemberId) -> Outgoing:
@@ -415,6 +426,10 @@ class Rooms:
         for connection in connections:
             self._forget(connection)
         return [(connection, _COME_AGAIN) for connection in connections]
+
+
+def _nothing(name_id: bytes, member: MemberId) -> IceServers:
+    return IceServers((), 0.0)
 
 
 _REPLACED = Failed("replaced", "another computer has joined as this member")

@@ -31,7 +31,9 @@ from signaling.messages import (
     Challenge,
     Failed,
     FromServer,
+    IceServers,
     Join,
+    Joined,
     MessageError,
     Report,
     Signal,
@@ -42,6 +44,7 @@ from signaling.metrics import CONTENT_TYPE_LATEST, Metrics
 from signaling.notices import Entered, Found, Group, Heard, Notice
 from signaling.rooms import Outgoing, Rooms
 from signaling.stores import Store, StoreError
+from signaling.turn import Relays
 
 log = logging.getLogger("covey.signaling")
 
@@ -68,13 +71,18 @@ class Server:
     """One server process."""
 
     def __init__(
-        self, config: ServerConfig, store: Store, random_bytes: Callable[[int], bytes]
+        self,
+        config: ServerConfig,
+        store: Store,
+        random_bytes: Callable[[int], bytes],
+        wall_s: Callable[[], float],
     ) -> None:
         self._config, self._store, self._random_bytes = config, store, random_bytes
         self._limits = config.limits
         self._names = tuple(name.lower() for name in config.names)
         self._proxies = [ipaddress.ip_network(one, strict=False) for one in config.proxies]
-        self._rooms = Rooms(verify, limits=config.limits, ice_servers=config.ice_servers)
+        relays = Relays(config.ice_servers, config.turn, wall_s)
+        self._rooms = Rooms(verify, limits=config.limits, grant=relays.grant)
         self._numbers = itertools.count(1)
         self._sockets: dict[int, web.WebSocketResponse] = {}
         self._connections: dict[int, Connection] = {}
@@ -338,6 +346,8 @@ class Server:
                     self._refusals.write(connection.address, code, now=_now())
                 connection.queue(encode(message), last=True)
                 return
+            case Joined() | IceServers():
+                self.metrics.turn_grants.inc(self._config.turn is not None)
             case Signal():
                 self.metrics.signals.labels("passed").inc()
             case Absent():

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import click
 
-from peer.cli import history, looking, membership, output, running, work
+from peer.cli import history, looking, membership, output, running, serving, work
 from peer.cli.running import ToldToEnd, Wishes
 from peer.service import Problem
 from peer.state import AlreadyJoined, AlreadyRunning, NotJoined, StateError
@@ -69,7 +69,7 @@ for _verb in (
     history.keep,
     history.confirm,
     history.forget,
-    running.serve,
+    serving.serve,
 ):
     covey.add_command(_verb)
 

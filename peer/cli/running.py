@@ -1,4 +1,4 @@
-"""The event loop, signals, and finding the agent or being it; with the verbs that stay.
+"""The event loop, signals, and finding the agent or being it; with the verb that stays.
 
 `run` ends cleanly on SIGINT, SIGTERM and SIGHUP: the work is cancelled, everything that it opened
 is closed, and `ToldToEnd` is raised. `reach` gives the member's `Service`: the agent's, when one
@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 
@@ -219,100 +218,3 @@ def agent(wishes: Wishes) -> None:
     )
     with contextlib.suppress(ToldToEnd):
         run(wishes.entry().run_agent(state))
-
-
-@click.command(cls=Verb)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=0, type=click.IntRange(0, 65535), help="0 takes a free one.")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("covey-server"),
-    show_default=True,
-    help="Folder of the server's database.",
-)
-@click.option(
-    "--store",
-    metavar="URL",
-    envvar="COVEY_STORE",
-    help="A Redis instead, redis://HOST:PORT/0, which several servers share.",
-)
-@click.option(
-    "--name",
-    "names",
-    multiple=True,
-    metavar="HOST[:PORT]",
-    help="What members call this server, as in its URL; give it for a public one.",
-)
-@click.option(
-    "--proxy",
-    "proxies",
-    multiple=True,
-    metavar="ADDRESS",
-    callback=lambda _ctx, _param, values: tuple(map(_network, values)),
-    help="A reverse proxy, or a network of them, that is believed what addresses its clients have. "
-    "Without it those on this computer.",
-)
-@click.option(
-    "--metrics",
-    metavar="[HOST:]PORT",
-    callback=lambda _ctx, _param, value: _listening(value),
-    help="Serve /metrics there; without HOST for this computer only.",
-)
-@click.option(
-    "--log",
-    "log_style",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How the log on standard error looks.",
-)
-@pass_wishes
-def serve(
-    wishes: Wishes,
-    host: str,
-    port: int,
-    data: Path,
-    store: str | None,
-    names: tuple[str, ...],
-    proxies: tuple[str, ...],
-    metrics: tuple[str, int] | None,
-    log_style: Literal["text", "json"],
-) -> None:
-    """Run the signaling server; the first line that it prints is its URL."""
-    from signaling import logs, main
-    from signaling.config import LOCAL_PROXIES, ServerConfig
-
-    def ready(url: str) -> None:
-        output.say(output.as_json({"url": url}) if wishes.json else url)
-        sys.stdout.flush()
-
-    with contextlib.suppress(ToldToEnd):
-        config = ServerConfig(
-            host=host,
-            port=port,
-            data=data,
-            store=store,
-            names=tuple(name.lower() for name in names),
-            proxies=proxies or LOCAL_PROXIES,
-            metrics=metrics,
-        )
-        logs.set_up(log_style)
-        run(main.serve(config, ready=ready))
-
-
-def _network(text: str) -> str:
-    try:
-        return str(ipaddress.ip_network(text, strict=False))
-    except ValueError:
-        raise click.BadParameter(f"«{output.shown(text)}» is no address and no network.") from None
-
-
-def _listening(where: str | None) -> tuple[str, int] | None:
-    """(host, port) of [HOST:]PORT."""
-    if where is None:
-        return None
-    host, _, port = where.rpartition(":")
-    if not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise click.BadParameter("give a port, or HOST:PORT.")
-    return host.strip("[]") or "127.0.0.1", int(port)

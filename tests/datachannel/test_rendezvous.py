@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from datachannel import relays
 from datachannel import rendezvous as module
 from datachannel.credentials import Credentials, MemberCard
 from datachannel.errors import Unavailable
@@ -18,8 +19,9 @@ from datachannel.joining import WORDS, websocket_address
 from datachannel.rendezvous import JoinOutcome, JoinRefused, Rendezvous, Unreachable, join_once
 from signaling.config import Limits
 from signaling.messages import FAILED_CODES, SIGNAL_BYTES_MAX, IceServer, MemberId
+from signaling.turn import TurnConfig
 from tests.support.members import a_member, card_of, counted_bytes
-from tests.support.raw_client import member, running_server
+from tests.support.raw_client import member, metric, running_server
 
 ANNA, BEN = a_member("anna"), a_member("ben")
 GUESSER = a_member("eve", password="wrong")
@@ -247,6 +249,22 @@ async def test_ice_servers_come_from_the_server(tmp_path: Path):
         async with running(anna), asyncio.timeout(5):
             await anna.joined()
             assert anna.ice_servers == (turn,)
+
+
+async def test_turn_credentials_are_renewed_while_the_connection_lasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(relays, "RENEW_S_MIN", 0.01)
+    monkeypatch.setattr(module, "RENEW_ANSWER_S", 0.01)
+    turn = TurnConfig(("turn:turn.example:3478",), "s" * 32, lifetime_s=0.2)
+    async with running_server(tmp_path, turn=turn) as url:
+        anna = a_rendezvous(url, ANNA)
+        async with running(anna), asyncio.timeout(5):
+            await anna.joined()
+            while await metric(url, "turn_grants_total") < 3:
+                assert anna.connected
+                await asyncio.sleep(0.01)
+            assert anna.ice_servers
 
 
 def test_there_are_words_for_every_refusal():

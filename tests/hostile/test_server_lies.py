@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from datachannel import rendezvous as module
 from datachannel.credentials import seal_card
 from datachannel.joining import signed_join
+from datachannel.relays import usable_ice_servers
 from datachannel.rendezvous import JoinRefused, Rendezvous, Unreachable, join_once
-from datachannel.roster import Roster, usable_ice_servers
+from datachannel.roster import Roster
 from signaling.messages import (
     CARD_BYTES_MAX,
     MEMBERS_MAX,

@@ -27,7 +27,7 @@ GUESSER = a_member("eve", password="wrong")
 
 @asynccontextmanager
 async def running(store: Registry, data: Path) -> AsyncIterator[str]:
-    server = Server(ServerConfig(data), store, counted_bytes("life"))
+    server = Server(ServerConfig(data), store, counted_bytes("life"), lambda: 0.0)
     runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:

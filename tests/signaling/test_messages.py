@@ -23,12 +23,14 @@ from signaling.messages import (
     FromClient,
     FromServer,
     IceServer,
+    IceServers,
     Join,
     Joined,
     Leave,
     MessageError,
     Presence,
     Removed,
+    RenewIce,
     Signal,
     UpdateCard,
     decode_from_client,
@@ -50,6 +52,7 @@ from_client: st.SearchStrategy[FromClient] = st.one_of(
     st.builds(Signal, ids, blobs),
     st.builds(UpdateCard, cards),
     st.just(Leave()),
+    st.just(RenewIce()),
 )
 ice_servers = st.builds(IceServer, st.lists(texts, max_size=8).map(tuple), texts, texts)
 presences = st.builds(Presence, ids, cards, st.booleans())
@@ -60,7 +63,9 @@ from_server: st.SearchStrategy[FromServer] = st.one_of(
         st.lists(presences, max_size=5).map(tuple),
         st.lists(ice_servers, max_size=3).map(tuple),
         st.booleans(),
+        st.floats(0, 7 * 86_400),
     ),
+    st.builds(IceServers, st.lists(ice_servers, max_size=3).map(tuple), st.floats(0, 7 * 86_400)),
     st.builds(Failed, texts, texts, st.floats(0, 86_400)),
     st.builds(Signal, ids, blobs),
     st.builds(Arrived, ids, cards),
@@ -283,6 +288,24 @@ BOUNDS: list[tuple[str, Callable[[object], dict[str, object]], object, list[obje
         [[AN_ICE_SERVER] * 9],
     ),
     (
+        "joined.ice_lifetime_s",
+        lambda v: joined_with(ice_lifetime_s=v),
+        604_800.0,
+        [-0.1, 604_800.5, float("inf"), float("nan"), "1"],
+    ),
+    (
+        "iceservers.servers",
+        lambda v: {"type": "ice_servers", "servers": v, "lifetime_s": 0.0},
+        [AN_ICE_SERVER] * 8,
+        [[AN_ICE_SERVER] * 9],
+    ),
+    (
+        "iceservers.lifetime_s",
+        lambda v: {"type": "ice_servers", "servers": [], "lifetime_s": v},
+        604_800.0,
+        [-0.1, 604_800.5, float("inf"), float("nan"), "1"],
+    ),
+    (
         "ice.urls",
         lambda v: joined_with(ice_servers=[AN_ICE_SERVER | {"urls": v}]),
         ["x" * 400] * 8,
@@ -322,7 +345,7 @@ def test_no_field_was_forgotten_among_the_bounds():
     names = {Presence: "presence", IceServer: "ice", UpdateCard: "update"}
     bounded = {bound[0] for bound in BOUNDS}
     free = {"challenge.version", "joined.created", "presence.online"}
-    for kind in [*kinds, Removed, Leave, Presence, IceServer]:
+    for kind in [*kinds, Removed, Leave, RenewIce, IceServers, Presence, IceServer]:
         for field in kind.__struct_fields__:
             assert f"{names.get(kind, kind.__name__.lower())}.{field}" in bounded | free
 
