@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from chunking.formats import Entry, FormatError
-from chunking.tree import decode_directory, encode_directory
+from chunking.tree import decode_directory
 from peer.files.reader import Found
 
 RACY_NS = 2_000_000_000
@@ -42,11 +42,11 @@ _decoder = msgspec.msgpack.Decoder(_Listing)
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def encode_listing(entries: Sequence[Entry], stamps: Mapping[bytes, Stamp]) -> bytes:
-    """`entries` sorted by name; `stamps` by name, missing for directories and symlinks."""
-    return _encode(
-        _Listing(encode_directory(entries), [stamps.get(e.name, NO_STAMP) for e in entries])
-    )
+def encode_listing(
+    encoded: bytes, entries: Iterable[Entry], stamps: Mapping[bytes, Stamp]
+) -> bytes:
+    """`encoded` is `entries` as a directory; `stamps` by name, missing for folders and links."""
+    return _encode(_Listing(encoded, [stamps.get(entry.name, NO_STAMP) for entry in entries]))
 
 
 def decode_listing(data: bytes | None) -> dict[bytes, tuple[Entry, Stamp]]:

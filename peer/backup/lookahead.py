@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
-
-from chunking.formats import KIND_DIR, KIND_FILE
-from peer.files import reader
-from peer.files.reader import Found
+import stat
+from collections.abc import Iterable
 
 
-def count_files(marks: list[bytes], exclude: list[bytes]) -> tuple[int, int]:
-    """A quick look ahead for the progress bar: (files, bytes) below the marks."""
+def count_files(marks: Iterable[bytes], exclude: Iterable[bytes]) -> tuple[int, int]:
+    """(files, bytes) below the marks. What cannot be looked at is left out."""
     files = size = 0
     excluded = set(exclude)
     left: list[bytes] = []
-
-    def count(path: bytes, found: Found) -> None:
-        nonlocal files, size
-        if found.kind == KIND_DIR and path not in excluded:
-            left.append(path)
-        elif found.kind == KIND_FILE:
-            files += 1
-            size += found.size
-
     for mark in marks:
         with contextlib.suppress(OSError):
-            count(mark, reader.stat_root(mark))
+            found = os.lstat(mark)
+            if stat.S_ISDIR(found.st_mode):
+                left.append(mark)
+            elif stat.S_ISREG(found.st_mode):
+                files += 1
+                size += found.st_size
     while left:
-        folder = left.pop()
-        with contextlib.suppress(OSError):
-            for found in reader.list_directory(folder):
-                count(os.path.join(folder, found.name), found)
+        with contextlib.suppress(OSError), os.scandir(left.pop()) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    files += 1
+                    size += entry.stat(follow_symlinks=False).st_size
+                elif entry.is_dir(follow_symlinks=False) and entry.path not in excluded:
+                    left.append(entry.path)
     return files, size

@@ -25,7 +25,7 @@ from chunking.formats import (
     Content,
     Entry,
 )
-from chunking.tree import decode_snapshot
+from chunking.tree import decode_snapshot, encode_directory
 from peer.backup.listing import (
     LOOK_AGAIN,
     NO_STAMP,
@@ -84,7 +84,7 @@ class OpenDirectory:
 class Scan:
     """One walk over all marks. `next_jobs` drives it; results come in by `file_done`.
 
-    `store(entries)` stores a directory's listing; `fold(content)` shortens a long list of ids;
+    `store(entries, encoded)` stores a directory's listing; `fold(content)` shortens a long list of ids;
     `keep(seen, gone)` keeps aside what changed for the catalog; `note(path, text)` tells of what
     was left out. Complete roots end up in `roots`, and their devices in `devices`.
     """
@@ -96,7 +96,7 @@ class Scan:
         catalog: Catalog,
         night_ns: int,
         last: LastNight,
-        store: Callable[[list[Entry]], Content],
+        store: Callable[[list[Entry], bytes], Content],
         fold: Callable[[Content], Content],
         keep: Callable[[SeenDirectory, list[bytes]], None],
         note: Callable[[bytes, str], None],
@@ -331,7 +331,8 @@ class Scan:
             for name, (entry, stamp) in self._cached(directory).items():
                 directory.entries[name], directory.stamps[name] = entry, stamp
         entries = sorted([*directory.entries.values(), *folders], key=lambda entry: entry.name)
-        content = self._store(entries)
+        encoded = encode_directory(entries)
+        content = self._store(entries, encoded)
         row = DirectoryRow(
             directory.files_print,
             print_now,
@@ -344,7 +345,7 @@ class Scan:
             os.path.join(directory.path, name)
             for name in sorted(directory.old_folders - directory.folders.keys())
         ]
-        listing = encode_listing(entries, directory.stamps)
+        listing = encode_listing(encoded, entries, directory.stamps)
         self._keep(SeenDirectory(directory.path, row, listing), gone)
         return content
 

@@ -20,7 +20,7 @@ from chunking.formats import (
     Entry,
     Snapshot,
 )
-from chunking.tree import content_of, encode_directory, encode_snapshot, split_ids, unpack_ids
+from chunking.tree import content_of, encode_snapshot, split_ids, unpack_ids
 from peer.catalog import Node
 
 
@@ -36,9 +36,8 @@ class TreeWriter:
         nodes, self._nodes = self._nodes, []
         return nodes
 
-    def directory(self, entries: Sequence[Entry]) -> Content:
-        """Store a directory's listing."""
-        data = encode_directory(entries)
+    def directory(self, entries: Sequence[Entry], data: bytes) -> Content:
+        """Store a directory's listing: `data` is how `entries` are encoded."""
         chunks = [data] if len(data) <= CHUNK_MAX else chunker.split_stream([data])
         content = self._content([self._add(chunk) for chunk in chunks])
         self._nodes.append(node_of_directory(content, entries))
