@@ -84,7 +84,7 @@ class OpenDirectory:
 class Scan:
     """One walk over all marks. `next_jobs` drives it; results come in by `file_done`.
 
-    `store(entries, encoded)` stores a directory's listing; `fold(content)` shortens a long list of ids;
+    `store(entries, encoded)` stores a directory; `fold(content)` shortens a long list of ids;
     `keep(seen, gone)` keeps aside what changed for the catalog; `note(path, text)` tells of what
     was left out. Complete roots end up in `roots`, and their devices in `devices`.
     """

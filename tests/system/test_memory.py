@@ -3,74 +3,21 @@
 from __future__ import annotations
 
 import random
-import re
 import shutil
-import threading
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from bench.group import LocalGroup, MemberProcess
+from bench.memory import MemoryOf
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 LIMIT_BYTES = 400 << 20
-SAMPLE_S = 0.1
 PIECE_BYTES = 4096
 HEADER_BYTES = 32
 """Random bytes in each piece of the large file: all chunks are distinct, and compress well."""
-
-
-class MemoryOf:
-    """The most memory that a process and all below it had at a time, shared pages once (PSS)."""
-
-    def __init__(self, pid: int) -> None:
-        self._root = psutil.Process(pid)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self.most = 0
-        self.made_of: dict[str, int] = {}
-        self.samples = 0
-
-    def __enter__(self) -> MemoryOf:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._ended.wait(SAMPLE_S):
-            found = [
-                (_title(process), _pss(process.pid))
-                for process in [self._root, *self._root.children(recursive=True)]
-            ]
-            self.samples += 1
-            total = sum(size for _, size in found)
-            if total > self.most:
-                self.most = total
-                self.made_of = {
-                    f"{title} {number}": size >> 20 for number, (title, size) in enumerate(found)
-                }
-
-
-def _title(process: psutil.Process) -> str:
-    try:
-        return next((arg for arg in process.cmdline() if arg.startswith("peer")), "?")
-    except psutil.Error:
-        return "ended"
-
-
-def _pss(pid: int) -> int:
-    try:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    found = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
 
 
 def backed_up(owner: MemberProcess, folder: Path) -> dict[str, object]:
