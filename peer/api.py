@@ -54,6 +54,7 @@ class _Restore(msgspec.Struct, forbid_unknown_fields=True):
     to: str
     paths: list[str] = []
     overwrite: str = "always"
+    dry_run: bool = False
 
 
 class _Check(msgspec.Struct, forbid_unknown_fields=True):
@@ -290,10 +291,20 @@ class ApiClient:
         return self._events("backup")
 
     def restore(
-        self, snapshot: str, to: str, paths: Sequence[str] = (), overwrite: str = "always"
+        self,
+        snapshot: str,
+        to: str,
+        paths: Sequence[str] = (),
+        overwrite: str = "always",
+        dry_run: bool = False,
     ) -> AsyncIterator[Event]:
         return self._events(
-            "restore", snapshot=snapshot, to=to, paths=list(paths), overwrite=overwrite
+            "restore",
+            snapshot=snapshot,
+            to=to,
+            paths=list(paths),
+            overwrite=overwrite,
+            dry_run=dry_run,
         )
 
     def check(self, what: str = "listings", percent: float = 100) -> AsyncIterator[Event]:

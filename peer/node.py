@@ -256,14 +256,20 @@ class Node:
         return self._exclusive("backing up", work)
 
     def restore(
-        self, snapshot: str, to: str, paths: Sequence[str] = (), overwrite: str = "always"
+        self,
+        snapshot: str,
+        to: str,
+        paths: Sequence[str] = (),
+        overwrite: str = "always",
+        dry_run: bool = False,
     ) -> AsyncIterator[Event]:
         """See Service."""
 
         async def work(emit: Emit) -> Event:
             row = await self._find_snapshot(snapshot)
             await self._ready()
-            return await RestoreJob(self._m, row, to, list(paths), overwrite, emit).run()
+            job = RestoreJob(self._m, row, to, list(paths), overwrite, emit, dry_run=dry_run)
+            return await job.run()
 
         return self._exclusive("restoring", work)
 

@@ -155,11 +155,18 @@ class Service(Protocol):
         ...
 
     def restore(
-        self, snapshot: str, to: str, paths: Sequence[str] = (), overwrite: str = "always"
+        self,
+        snapshot: str,
+        to: str,
+        paths: Sequence[str] = (),
+        overwrite: str = "always",
+        dry_run: bool = False,
     ) -> AsyncIterator[Event]:
         """Bring a snapshot (an id, a unique beginning of one, or `latest`) or paths of it back.
 
-        Files go to `to`/<their full original path>; `overwrite` is always, older or never.
+        Files go to `to`/<their full original path>, with `to` of "/" to where they came from;
+        `overwrite` is always, older or never. What is there with the right content is kept as it
+        is. With `dry_run` nothing is written and the summary tells what would be.
         """
         ...
 

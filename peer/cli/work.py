@@ -13,6 +13,7 @@ from peer.cli import output, progress, running
 from peer.cli.running import Verb, Wishes, pass_wishes
 from peer.service import Event, Problem, Service
 
+IN_PLACE = "/"  # files keep their full path below the target
 BUSY_RETRY_S = 1.0  # `backup --wait` looks again so often whether other work has ended
 
 _MarkCall = Callable[[Sequence[str]], Awaitable[list[str]]]
@@ -98,31 +99,41 @@ def backup(wishes: Wishes, wait: bool) -> None:
 @click.option(
     "--to",
     "target",
-    required=True,
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder to restore into; it is made if need be.",
 )
+@click.option("--in-place", is_flag=True, help="Restore to where the files came from.")
 @click.option(
     "--overwrite",
     type=click.Choice(["always", "older", "never"]),
     default="always",
     show_default=True,
-    help="What to do with files that are there already.",
+    help="Which files that are there, and are not right already, are replaced.",
 )
+@click.option("--dry-run", is_flag=True, help="Only tell what would be written and fetched.")
 @pass_wishes
 def restore(
-    wishes: Wishes, snapshot: str, paths: tuple[str, ...], target: Path, overwrite: str
+    wishes: Wishes,
+    snapshot: str,
+    paths: tuple[str, ...],
+    target: Path | None,
+    in_place: bool,
+    overwrite: str,
+    dry_run: bool,
 ) -> None:
     """Bring SNAPSHOT (or `latest`) back, or only some PATHS of it.
 
-    Files keep their full path below the folder that --to names.
+    Below the folder that --to names, files keep their full path. Files that are there already with
+    the right content are left alone, so a restore that was interrupted is simply repeated.
     """
+    if (target is None) != in_place:
+        raise click.UsageError("Say where: --to FOLDER or --in-place.")
     absolute = [os.path.abspath(path) for path in paths]
-    to = os.path.abspath(target)
+    to = IN_PLACE if target is None else os.path.abspath(target)
 
     async def work() -> progress.Outcome:
         async with running.reach(wishes) as service:
-            events = service.restore(snapshot, to, absolute, overwrite)
+            events = service.restore(snapshot, to, absolute, overwrite, dry_run)
             return await _followed(wishes, events)
 
     _conclude(wishes, running.run(work()))

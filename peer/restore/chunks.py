@@ -13,6 +13,8 @@ from peer.restore.batches import ChunkAt
 from peer.restore.packs import PackIsLost, Packs
 from peer.restore.plan import Part
 
+REMEMBERED_MAX = 100_000
+"""Places of listings that are read soon; some 20 MB, and looked up again when forgotten."""
 NOWHERE = "a part of it is in no pack that is known here"
 
 
@@ -31,6 +33,7 @@ class ChunkReader:
     ) -> None:
         self._catalog, self._packs, self._sealer = catalog, packs, sealer
         self._whole_packs = whole_packs
+        self._soon: dict[ChunkId, ChunkAt] = {}
 
     def id_of(self, data: bytes) -> ChunkId:
         """The id that a chunk of these bytes has."""
@@ -62,13 +65,17 @@ class ChunkReader:
         ids = [ident for content in contents for ident in split_ids(content.ids)]
         placed = self.place(self.locate(ids).values(), whole=self._whole_packs)
         self._packs.want(dict.fromkeys(part_of(placed[i]) for i in ids if i in placed))
+        if len(self._soon) + len(placed) > REMEMBERED_MAX:
+            self._soon.clear()
+        self._soon |= placed
 
     def get(self, ident: ChunkId) -> bytes:
         """A single chunk by id. Raises ChunkIsLost."""
-        found = self.locate([ident])
-        if ident not in found:
+        chunk = self._soon.pop(ident, None)
+        if chunk is None:
+            chunk = self.place(self.locate([ident]).values(), whole=self._whole_packs).get(ident)
+        if chunk is None:
             raise ChunkIsLost(NOWHERE)
-        chunk = self.place(found.values(), whole=self._whole_packs)[ident]
         part = part_of(chunk)
         try:
             self._packs.get(part)

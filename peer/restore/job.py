@@ -26,6 +26,7 @@ from peer.restore.messages import (
     StartRestore,
 )
 from peer.service import Event, Problem, done, note, progress
+from peer.state import SCRATCH_PREFIX
 
 log = logging.getLogger("covey.restore")
 
@@ -37,7 +38,7 @@ LOST_NAMED_MAX = 1000
 @contextlib.asynccontextmanager
 async def scratch_folder(member: Member) -> AsyncIterator[Path]:
     """A folder for what is on its way; gone at the end."""
-    path = member.home / f"scratch-{member.random_bytes(4).hex()}"
+    path = member.home / f"{SCRATCH_PREFIX}{member.random_bytes(4).hex()}"
     await member.run_blocking(path.mkdir)
     try:
         yield path
@@ -219,11 +220,10 @@ class RestoreJob:
 
 def did(result: RestoreDone, target: str) -> str:
     """What a restore without losses did, for a person."""
-    text = f"All {result.files:,} files are back in {target}"
+    place = "in their places" if target == "/" else f"in {target}"
+    text = f"All {result.files:,} files are back {place}"
     if result.kept:
-        text = (
-            f"{result.files:,} files are back in {target}, {result.kept:,} were kept as they were"
-        )
+        text = f"{result.files:,} files are back {place}, {result.kept:,} were kept as they were"
     if result.same:
         text += f"; {result.same:,} of them were right already"
     return f"{text}."

@@ -65,7 +65,7 @@ async def test_long_work_tells_its_events_in_order(client: api.ApiClient, servic
     assert service.calls == [
         ("backup", None),
         ("check", ("data", 12.5)),
-        ("restore", ("latest", "/to", ["/a"], "never")),
+        ("restore", ("latest", "/to", ["/a"], "never", False)),
     ]
 
 

@@ -293,7 +293,16 @@ def test_json_of_long_work_is_one_object_with_the_notes(member: Terminal):
     assert answer["notes"] == [{"path": ODD_PATH, "text": "could not be read"}]
     assert answer["summary"] == {"files": 3}
     asked = member.entry.service.calls[-1]
-    assert asked == ("restore", ("latest", "/tmp/x", [os.path.abspath("a")], "never"))
+    assert asked == ("restore", ("latest", "/tmp/x", [os.path.abspath("a")], "never", False))
+
+
+def test_a_restore_goes_to_a_folder_or_in_place_and_to_one_of_them(member: Terminal):
+    assert member("restore", "latest", "--in-place", "--dry-run").exit_code == 0
+    assert member.entry.service.calls[-1] == ("restore", ("latest", "/", [], "always", True))
+    for options in ((), ("--to", "/tmp/x", "--in-place")):
+        result = member("restore", "latest", *options)
+        assert result.exit_code == 2
+        assert "--to FOLDER or --in-place" in result.stderr
 
 
 def test_backup_wait_lets_other_work_end_first(member: Terminal, monkeypatch: pytest.MonkeyPatch):

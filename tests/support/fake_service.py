@@ -135,9 +135,14 @@ class FakeService:
         return self._play()
 
     def restore(
-        self, snapshot: str, to: str, paths: Sequence[str] = (), overwrite: str = "always"
+        self,
+        snapshot: str,
+        to: str,
+        paths: Sequence[str] = (),
+        overwrite: str = "always",
+        dry_run: bool = False,
     ) -> AsyncIterator[Event]:
-        self.calls.append(("restore", (snapshot, to, list(paths), overwrite)))
+        self.calls.append(("restore", (snapshot, to, list(paths), overwrite, dry_run)))
         return self._play()
 
     async def ls(self, snapshot: str, path: str = "") -> list[Answer]:
