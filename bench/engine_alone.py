@@ -19,6 +19,7 @@ from peer.backup.messages import Failed, NightReady, PackMade, Recipe, StartBack
 from peer.backup.pool import ProcessPool
 from peer.backup.run import BackupRun
 from peer.catalog import Catalog, PackRow, SnapshotRow
+from peer.member import SCRATCH_BYTES_MAX
 from peer.restore.messages import (
     HavePack,
     HaveRange,
@@ -156,7 +157,8 @@ class EngineAlone:
             paths=[],
             overwrite="always",
             scratch=str(self._scratch),
-            scratch_bytes_max=1 << 40,
+            scratch_bytes_max=SCRATCH_BYTES_MAX,
+            workers=self._workers,
         )
         agent = LocalAgent(self._spool, self._catalog, self._scratch)
         begun = time.perf_counter()
