@@ -29,15 +29,24 @@ class Limits:
     cards_bytes_max: int = 256 << 20
     """Of all cards together; they stay in memory."""
     connects_per_address: Rate = (5.0, 300)
+    waiting_per_address_max: int = 300
+    """TCP connections that are no WebSocket yet."""
     wrong_passwords_per_address: Rate = (0.02, 10)
-    """Then who is no member yet waits, also with the right password: else the answer tells it."""
+    """Then who is no member yet waits, also with the right password: else the answer tells it.
+    The first wait is 50 s, and each further guess doubles it."""
     wrong_passwords_per_group: Rate = (0.1, 60)
-    """The same for guessers with many addresses. Members are let in all the same."""
+    """The same for guessers with many addresses; who has not guessed wrong does not wait."""
     unknown_groups_per_address: Rate = (0.05, 60)
     """Each tells that nobody uses a name."""
     new_groups_per_address: Rate = (0.01, 50)
     new_members_per_address: Rate = (0.05, 300)
+    joins_per_member: Rate = (0.2, 30)
+    """Each is told to the whole group."""
     messages_per_connection: Rate = (30.0, 600)
+    messages_per_group: Rate = (1_000.0, 20_000)
+    """No group takes more of the server than that, however many members it has."""
+    signal_bytes_per_connection: Rate = (8_192.0, 4 << 20)
+    """Enough to call 255 friends at once; far too slow to carry data through the server."""
     cards_per_connection: Rate = (0.2, 20)
     """A new card goes to the whole group and to the database."""
     grants_per_connection: Rate = (1 / 300, 6)
@@ -47,7 +56,7 @@ class Limits:
     outgoing_bytes_max: int = 4 << 20
     outgoing_bytes_total_max: int = 256 << 20
     """Waiting for all readers together."""
-    request_timeout_s: float = 20.0
+    request_timeout_s: float = 10.0
     """From a TCP connection to its WebSocket."""
     join_timeout_s: float = 20.0
     heartbeat_s: float = 25.0

@@ -143,6 +143,7 @@ class Admission:
         self._unknown = Buckets(limits.unknown_groups_per_address)
         self._new_groups = Buckets(limits.new_groups_per_address)
         self._new_members = Buckets(limits.new_members_per_address)
+        self._rejoins = Buckets(limits.joins_per_member)
 
     def connect(self, address: str, *, now: float) -> float:
         """A connection is opened. The seconds to wait when that is too often, else 0.0."""
@@ -160,6 +161,10 @@ class Admission:
             return max(waits)
         kind = self._new_groups if create else self._unknown
         return max(*waits, kind.wait(key, now=now))
+
+    def rejoin(self, name_id: bytes, member: bytes, *, now: float) -> float:
+        """A member, proven to be one, comes again. The seconds to wait when that is too often."""
+        return self._rejoins.take((name_id, member), now=now)
 
     def count_wrong_password(self, address: str, name_id: bytes, *, now: float) -> None:
         """It was not the group's password."""

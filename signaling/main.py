@@ -16,7 +16,7 @@ from signaling.config import ServerConfig
 from signaling.server import Server
 from signaling.stores import Store
 
-FILES_SPARE = 32
+FILES_SPARE = 64
 """For the database, the log, listening, and who is told that the server is full."""
 BACKLOG = 4096
 """TCP connections that wait to be accepted, when all members come back at once."""
@@ -61,16 +61,23 @@ async def serve(config: ServerConfig, *, ready: Callable[[str], None]) -> None:
         server.application(), access_log=None, keepalive_timeout=5.0, shutdown_timeout=5.0
     )
     numbers = web.AppRunner(server.numbers(), access_log=None, shutdown_timeout=1.0)
+    listening: asyncio.Server | None = None
     try:
         await runner.setup()
         if config.metrics is not None:
             await numbers.setup()
             await web.TCPSite(numbers, *config.metrics).start()
-        await web.TCPSite(runner, config.host, config.port, backlog=BACKLOG).start()
-        host, port = runner.addresses[0][:2]
+        assert runner.server is not None
+        loop = asyncio.get_running_loop()
+        listening = await loop.create_server(
+            server.door.guard(runner.server), config.host, config.port, backlog=BACKLOG
+        )
+        host, port = listening.sockets[0].getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         ready(f"http://{shown}:{port}")
-        await server.drop_loiterers(runner)
+        await server.door.watch()
     finally:
+        if listening is not None:
+            listening.close()
         await runner.cleanup()
         await numbers.cleanup()

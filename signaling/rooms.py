@@ -4,10 +4,7 @@ Every call returns what is to be sent, as (connection, message) in order; after 
 connection is to be closed. A connection is a number that the caller chose. What is to be remembered
 and what other instances of this server must know is collected in `notices`, for the caller to take.
 
-A room is a group with members here. It is opened with what the store found, just before the first
-of them joins, and closes after the last. Members who are connected to another instance are
-`elsewhere`. Two connections of one member at two instances are put in order by the store: of what
-is heard, the later counts, and a member here counts as `settled` when the store has confirmed it.
+What other instances did is in presence.py.
 
 A Join goes through these gates, in this order:
 
@@ -23,7 +20,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from signaling.config import Limits
 from signaling.limits import Admission, Bucket
@@ -35,7 +31,6 @@ from signaling.messages import (
     Departed,
     Failed,
     FromClient,
-    FromServer,
     IceServers,
     Join,
     Joined,
@@ -50,58 +45,18 @@ from signaling.messages import (
     join_transcript,
     member_id_of,
 )
-from signaling.notices import (
-    Conflict,
-    Entered,
-    EnteredElsewhere,
-    Exited,
-    ExitedElsewhere,
-    Found,
-    Group,
-    Heard,
-    How,
-    Left,
-    LeftElsewhere,
-    Notice,
-    Passed,
-    PassedHere,
-    Picture,
-    Settled,
-    Undelivered,
-)
+from signaling.notices import Exited, Found, Group, Left, Passed
+from signaling.presence import REPLACED, Outgoing, Place, Presences, Room
 
-Outgoing = list[tuple[int, FromServer]]
 Verify = Callable[[bytes, bytes, bytes], bool]
 """(public key, message, signature) -> whether it is good. Ed25519, handed in."""
 Grant = Callable[[bytes, MemberId], IceServers]
 """(name_id, member) -> the STUN and TURN servers of this member. Knows the time."""
 
 RETRY_S_MAX = 3600.0
-CONFLICT_RETRY_S = 1.0
 
 
-@dataclass(slots=True)
-class Room:
-    """A group and its members who are connected: here by connection, elsewhere by instance."""
-
-    group: Group
-    elsewhere: dict[MemberId, str]
-    online: dict[MemberId, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Place:
-    """A connection that has joined, and what it may still say."""
-
-    room: Room
-    member: MemberId
-    messages: Bucket
-    cards: Bucket
-    grants: Bucket
-    settled: bool = False
-
-
-class Rooms:
+class Rooms(Presences):
     """All groups with members who are connected to this instance."""
 
     def __init__(
@@ -111,28 +66,14 @@ class Rooms:
         limits: Limits,
         grant: Grant | None = None,
     ) -> None:
-        self._rooms: dict[bytes, Room] = {}
+        super().__init__()
         self._verify, self._limits = verify, limits
         self._grant = grant or _nothing
         self._admission = Admission(limits)
-        self._places: dict[int, Place] = {}
-        self.notices: list[Notice] = []
 
     def connect(self, address: str, *, now: float) -> float:
         """Somebody connects. The seconds to wait when that is too often, else 0.0."""
         return self._admission.connect(address, now=now)
-
-    def is_joined(self, connection: int) -> bool:
-        """Whether this connection is a member's."""
-        return connection in self._places
-
-    def counts(self) -> tuple[int, int]:
-        """(groups with members here, members who are connected here)."""
-        return len(self._rooms), len(self._places)
-
-    def is_open(self, name_id: bytes) -> bool:
-        """Whether this group has members here, so that a Join needs nothing from the store."""
-        return name_id in self._rooms
 
     def join(
         self,
@@ -159,7 +100,7 @@ class Rooms:
         member = member_id_of(join.identity_key)
         room = self._rooms.get(join.name_id)
         if room is None and found.group is not None:
-            room = Room(found.group, dict(found.elsewhere))
+            room = self._room(found.group, dict(found.elsewhere), now)
         refusal = self._refusal(room, join, member, address, now)
         if refusal is None and room is None and not takes_groups:
             refusal = Failed("server_full", "this server takes no more groups", RETRY_S_MAX)
@@ -171,14 +112,16 @@ class Rooms:
         if not _is_member(room, member):
             self._admission.count_new_member(address, created=created, now=now)
         if room is None:
-            room = Room(Group(join.name_id, join.group_key), {})
+            room = self._room(Group(join.name_id, join.group_key), {}, now)
         return self._enter(connection, room, member, join.card, created=created, now=now)
 
     def handle(self, connection: int, message: FromClient, *, now: float) -> Outgoing:
         """Any later message of a connection that has joined."""
         place = self._places[connection]
         room, member = place.room, place.member
-        wait = place.messages.take(now=now)
+        wait = place.messages.take(now=now) or room.messages.take(now=now)
+        if not wait and isinstance(message, Signal):
+            wait = place.signal_bytes.take(now=now, cost=len(message.blob))
         if not wait and isinstance(message, UpdateCard):
             wait = place.cards.take(now=now)
         if not wait and isinstance(message, RenewIce):
@@ -209,19 +152,8 @@ class Rooms:
         self.notices.append(Exited(place.room.group.name_id, place.member))
         return self._others(place.room, place.member, Departed(place.member))
 
-    def take_notices(self) -> list[Notice]:
-        """What the store is to be told, in order; once."""
-        notices, self.notices = self.notices, []
-        return notices
-
-    def everything(self) -> list[tuple[Group, list[Notice]]]:
-        """All groups with members here, and who is; none of it is settled any more."""
-        for place in self._places.values():
-            place.settled = False
-        return [
-            (room.group, [_entered(room, member, "again", is_news=True) for member in room.online])
-            for room in self._rooms.values()
-        ]
+    def _room(self, group: Group, elsewhere: dict[MemberId, str], now: float) -> Room:
+        return Room(group, elsewhere, Bucket(self._limits.messages_per_group, now=now))
 
     def _is_signed(self, join: Join, server_name: str, nonce: bytes) -> bool:
         transcript = join_transcript(
@@ -260,7 +192,8 @@ class Rooms:
             self._admission.count_wrong_password(address, join.name_id, now=now)
             return Failed("wrong_password", "the password is not the one of this group")
         if is_member:
-            return None
+            wait = self._admission.rejoin(join.name_id, member, now=now)
+            return Failed("rate_limited", "too many joins", wait) if wait else None
         if room is not None and len(room.group.members) >= MEMBERS_MAX:
             return Failed("group_full", f"a group has at most {MEMBERS_MAX} members")
         return None
@@ -279,7 +212,7 @@ class Rooms:
         before = room.online.get(member)
         if before is not None:
             self._forget(before)
-            out.append((before, _REPLACED))
+            out.append((before, REPLACED))
         self._rooms[room.group.name_id] = room
         self._tell_of(room, member, card, "joins")
         room.elsewhere.pop(member, None)
@@ -288,6 +221,7 @@ class Rooms:
             room,
             member,
             Bucket(self._limits.messages_per_connection, now=now),
+            Bucket(self._limits.signal_bytes_per_connection, now=now),
             Bucket(self._limits.cards_per_connection, now=now),
             Bucket(self._limits.grants_per_connection, now=now),
         )
@@ -317,129 +251,10 @@ class Rooms:
             return []
         return [(connection, Absent(to))]
 
-    def _tell_of(self, room: Room, member: MemberId, card: bytes, how: How) -> None:
-        is_news = room.group.members.get(member) != card
-        room.group.members[member] = card
-        if is_news or how == "joins":
-            self.notices.append(_entered(room, member, how, is_news=is_news))
-
-    def _others(self, room: Room, member: MemberId, message: FromServer) -> Outgoing:
-        return [
-            (connection, message)
-            for other, connection in sorted(room.online.items())
-            if other != member
-        ]
-
-    def _forget(self, connection: int) -> None:
-        place = self._places.pop(connection, None)
-        if place is not None:
-            del place.room.online[place.member]
-            if not place.room.online:
-                self._rooms.pop(place.room.group.name_id, None)
-
-    # --- what other instances did -----------------------------------------------------------
-
-    def heard(self, heard: Heard) -> Outgoing:
-        """Something that came from the store. Of groups without members here it is nothing."""
-        room = self._rooms.get(heard.name_id)
-        if room is None:
-            return []
-        match heard:
-            case EnteredElsewhere(_, member, card, instance, how):
-                return self._entered_elsewhere(room, member, card, instance, how)
-            case ExitedElsewhere(_, member, instance):
-                return self._exited_elsewhere(room, member, instance)
-            case LeftElsewhere(_, member):
-                return self._left_elsewhere(room, member)
-            case PassedHere(_, sender, to, blob):
-                here = room.online.get(to)
-                return [] if here is None else [(here, Signal(sender, blob))]
-            case Undelivered(_, sender, to):
-                here = room.online.get(sender)
-                return [] if here is None else [(here, Absent(to))]
-            case Picture():
-                return self._look(room, heard)
-            case Settled(_, member):
-                self._settle(room, member)
-                return []
-            case Conflict():
-                return self._empty(room)
-
-    def _entered_elsewhere(
-        self, room: Room, member: MemberId, card: bytes, instance: str, how: How
-    ) -> Outgoing:
-        out: Outgoing = []
-        here = room.online.get(member)
-        if here is not None:
-            if not self._places[here].settled:
-                return []  # it has come here since
-            out.append((here, _REPLACED if how == "joins" else _COME_AGAIN))
-            self._forget(here)
-        is_same = room.group.members.get(member) == card and member in room.elsewhere
-        room.group.members[member], room.elsewhere[member] = card, instance
-        if is_same and how == "again":
-            return out
-        return out + self._others(room, member, Arrived(member, card))
-
-    def _exited_elsewhere(self, room: Room, member: MemberId, instance: str) -> Outgoing:
-        if room.elsewhere.get(member) != instance:
-            return []
-        del room.elsewhere[member]
-        return self._others(room, member, Departed(member))
-
-    def _left_elsewhere(self, room: Room, member: MemberId) -> Outgoing:
-        if member in room.online or member not in room.group.members:
-            return []
-        room.elsewhere.pop(member, None)
-        del room.group.members[member]
-        return self._others(room, member, Removed(member))
-
-    def _look(self, room: Room, picture: Picture) -> Outgoing:
-        """Make the room as the picture is, but for who has come here since."""
-        for member in picture.here:
-            self._settle(room, member)
-        out: Outgoing = []
-        for member in room.group.members.keys() - picture.members.keys() - room.online.keys():
-            out += self._left_elsewhere(room, member)
-        for member, card in picture.members.items():
-            if member in room.online:
-                continue
-            instance = picture.elsewhere.get(member)
-            if room.group.members.get(member) != card or (
-                instance and member not in room.elsewhere
-            ):
-                out += self._entered_elsewhere(room, member, card, instance or "", "joins")
-            if instance is None:
-                out += self._exited_elsewhere(room, member, room.elsewhere.get(member, ""))
-            else:
-                room.elsewhere[member] = instance
-        return out
-
-    def _settle(self, room: Room, member: MemberId) -> None:
-        here = room.online.get(member)
-        if here is not None:
-            self._places[here].settled = True
-
-    def _empty(self, room: Room) -> Outgoing:
-        """Everybody here comes again, to the group as it is."""
-        connections = sorted(room.online.values())
-        for connection in connections:
-            self._forget(connection)
-        return [(connection, _COME_AGAIN) for connection in connections]
-
-
-def _nothing(name_id: bytes, member: MemberId) -> IceServers:
-    return IceServers((), 0.0)
-
-
-_REPLACED = Failed("replaced", "another computer has joined as this member")
-_COME_AGAIN = Failed("internal", "come again", CONFLICT_RETRY_S)
-
 
 def _is_member(room: Room | None, member: MemberId) -> bool:
     return room is not None and member in room.group.members
 
 
-def _entered(room: Room, member: MemberId, how: How, *, is_news: bool) -> Entered:
-    group = room.group
-    return Entered(group.name_id, group.group_key, member, group.members[member], how, is_news)
+def _nothing(name_id: bytes, member: MemberId) -> IceServers:
+    return IceServers((), 0.0)

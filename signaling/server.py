@@ -21,7 +21,8 @@ from nacl.exceptions import CryptoError
 
 from signaling.config import ServerConfig
 from signaling.connection import Backlog, Connection
-from signaling.limits import address_key
+from signaling.door import Door
+from signaling.limits import Bucket, address_key
 from signaling.logs import Refusals
 from signaling.messages import (
     MESSAGE_BYTES_MAX,
@@ -42,7 +43,8 @@ from signaling.messages import (
 )
 from signaling.metrics import CONTENT_TYPE_LATEST, Metrics
 from signaling.notices import Entered, Found, Group, Heard, Notice
-from signaling.rooms import Outgoing, Rooms
+from signaling.presence import Outgoing
+from signaling.rooms import Rooms
 from signaling.stores import Store, StoreError
 from signaling.turn import Relays
 
@@ -50,6 +52,8 @@ log = logging.getLogger("covey.signaling")
 
 PATH = "/v1/ws"
 BUSY_S = 30.0
+CONTROLS = (1.0, 30)
+"""Pings and pongs of a client, a second and at once."""
 RETURN_S_MIN = 1.0
 RETURNS_PER_S = 400.0
 """When the server ends, members are asked to come back spread over as long as that takes."""
@@ -84,15 +88,15 @@ class Server:
         relays = Relays(config.ice_servers, config.turn, wall_s)
         self._rooms = Rooms(verify, limits=config.limits, grant=relays.grant)
         self._numbers = itertools.count(1)
-        self._sockets: dict[int, web.WebSocketResponse] = {}
         self._connections: dict[int, Connection] = {}
-        self._transports: set[asyncio.Transport] = set()
+        self.door = Door(config.limits, is_proxy=self._is_proxy)
         self._backlog = Backlog()
         self._empty = asyncio.Event()
         self._empty.set()
         self._per_address: Counter[str] = Counter()
         self._refusals = Refusals(random_bytes, now=0.0)
         self.metrics = Metrics()
+        self.door.turned_away = self.metrics.turned_away.labels("waiting").inc
         self._count_what_is_there()
 
     def application(self) -> web.Application:
@@ -132,19 +136,6 @@ class Server:
         for connection in list(self._connections.values()):
             connection.abort()
 
-    async def drop_loiterers(self, runner: web.AppRunner) -> None:
-        """Until cancelled: end TCP connections that never become a WebSocket."""
-        seen: dict[asyncio.BaseTransport, float] = {}
-        while True:
-            await asyncio.sleep(self._limits.request_timeout_s / 2)
-            now = _now()
-            handlers = runner.server.connections if runner.server is not None else []
-            there = {h.transport for h in handlers if h.transport is not None} - self._transports
-            seen = {transport: seen.get(transport, now) for transport in there}
-            for transport, since in seen.items():
-                if now - since >= self._limits.request_timeout_s:
-                    transport.close()
-
     async def _clean_up(self, _: web.Application) -> None:
         await self._store.close()
 
@@ -179,6 +170,7 @@ class Server:
             heartbeat=limits.heartbeat_s,
             max_msg_size=MESSAGE_BYTES_MAX,
             compress=False,
+            autoping=False,  # a ping is counted as a message
         )
         await socket.prepare(request)
         transport = request.transport
@@ -192,8 +184,7 @@ class Server:
             backlog=self._backlog,
             limits=limits,
         )
-        self._sockets[connection.number] = socket
-        self._transports.add(transport)
+        self.door.enter(transport)
         self._connections[connection.number] = connection
         self._per_address[key] += 1
         self.metrics.connections.inc()
@@ -203,8 +194,7 @@ class Server:
         finally:
             self._send(self._rooms.disconnected(connection.number))
             self._tell()
-            del self._sockets[connection.number]
-            self._transports.discard(transport)
+            self.door.leave()
             del self._connections[connection.number]
             self._per_address[key] -= 1
             if not self._per_address[key]:
@@ -249,9 +239,10 @@ class Server:
     ) -> None:
         nonce = self._random_bytes(NONCE_BYTES)
         self._queue(connection, Challenge(VERSION, names[0], nonce))
-        if not await self._join(connection, socket, names, nonce, address):
+        controls = Bucket(CONTROLS, now=_now())
+        if not await self._join(connection, socket, controls, names, nonce, address):
             return
-        while (data := await _receive(socket, None)) is not None:
+        while (data := await _receive(socket, controls, None)) is not None:
             try:
                 message = decode_from_client(data)
             except MessageError:
@@ -272,11 +263,12 @@ class Server:
         self,
         connection: Connection,
         socket: web.WebSocketResponse,
+        controls: Bucket,
         names: tuple[str, ...],
         nonce: bytes,
         address: str,
     ) -> bool:
-        data = await _receive(socket, self._limits.join_timeout_s)
+        data = await _receive(socket, controls, self._limits.join_timeout_s)
         if data is None:
             return False
         try:
@@ -384,12 +376,21 @@ class Server:
         gauge("store_failures", "what could not be remembered at once", lambda: store.failures)
 
 
-async def _receive(socket: web.WebSocketResponse, timeout_s: float | None) -> bytes | None:
-    """The next frame; None at the end of the connection, or for a frame that is not binary."""
+async def _receive(
+    socket: web.WebSocketResponse, controls: Bucket, timeout_s: float | None
+) -> bytes | None:
+    """The next frame; None at the end of the connection, or for a frame that is not binary.
+
+    Pings are answered here, and they are counted like pongs: too many are the end, too.
+    """
     try:
         async with asyncio.timeout(timeout_s):
-            message = await socket.receive()
-    except TimeoutError:
+            while (message := await socket.receive()).type in (WSMsgType.PING, WSMsgType.PONG):
+                if controls.take(now=_now()):
+                    return None
+                if message.type is WSMsgType.PING:
+                    await socket.pong(message.data)
+    except (TimeoutError, ConnectionError):
         return None
     if message.type is WSMsgType.BINARY:
         data: bytes = message.data

@@ -18,7 +18,7 @@ from signaling.notices import Entered, Group, Left
 from signaling.server import Server
 from signaling.stores import StoreError, file
 from tests.support.members import a_member, counted_bytes
-from tests.support.raw_client import member, raw_client, running_server
+from tests.support.raw_client import address_of, member, raw_client, running_server
 from tests.support.registry import Registry
 
 ANNA, BEN = a_member("anna"), a_member("ben")
@@ -169,25 +169,6 @@ async def test_who_reads_nothing_does_not_hold_up_the_end_of_the_server(
     assert json.loads((tmp_path / "groups.json").read_bytes())["groups"]
 
 
-def address_of(url: str) -> tuple[str, int]:
-    host, _, port = url.removeprefix("http://").partition(":")
-    return host, int(port)
-
-
-@pytest.mark.parametrize("said", [b"", b"GET /v1/ws HTTP/1.1\r\nHost: a\r\n", b"\x16\x03\x01"])
-async def test_who_connects_and_never_asks_for_anything_is_dropped(tmp_path: Path, said: bytes):
-    limits = Limits(request_timeout_s=0.05)
-    async with running_server(tmp_path, limits=limits) as url, member(url, ANNA, create=True) as it:
-        reader, writer = await asyncio.open_connection(*address_of(url))
-        writer.write(said)
-        async with asyncio.timeout(5):
-            while await reader.read(100):
-                pass
-        writer.close()
-        await it.say(Signal(BEN.member_id, b"members stay"))
-        await it.hear()
-
-
 async def test_behind_our_proxy_each_client_has_its_own_address(tmp_path: Path):
     limits = Limits(wrong_passwords_per_address=(0.001, 1))
     async with running_server(tmp_path, limits=limits) as url:
@@ -222,7 +203,11 @@ async def test_only_our_proxies_are_believed(tmp_path: Path):
 
 def test_a_slow_reader_is_dropped_on_the_fast_loop_too(tmp_path: Path):
     uvloop = pytest.importorskip("uvloop")
-    limits = Limits(outgoing_bytes_max=64 << 10, messages_per_connection=(1e4, 10**5))
+    limits = Limits(
+        outgoing_bytes_max=64 << 10,
+        messages_per_connection=(1e4, 10**5),
+        signal_bytes_per_connection=(1e9, 10**9),
+    )
 
     async def play() -> None:
         async with (

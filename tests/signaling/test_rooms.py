@@ -34,7 +34,8 @@ from signaling.messages import (
     member_id_of,
 )
 from signaling.notices import Entered, Exited, Group, Left
-from signaling.rooms import Outgoing, Rooms
+from signaling.presence import Outgoing
+from signaling.rooms import Rooms
 from tests.support.registry import Registry
 
 SERVER, NONCE = "covey.example", b"n" * 32
@@ -43,7 +44,11 @@ KEY, WRONG_KEY = b"k" * 32, b"w" * 32
 ANNA, BEN, CARLA = b"anna".ljust(32), b"ben".ljust(32), b"carla".ljust(32)
 ANNAS, BENS, CARLAS = member_id_of(ANNA), member_id_of(BEN), member_id_of(CARLA)
 HOME, ABROAD = "192.0.2.1", "198.51.100.7"
-GENEROUS = Limits(messages_per_connection=(1e6, 10**6), cards_per_connection=(1e6, 10**6))
+GENEROUS = Limits(
+    messages_per_connection=(1e6, 10**6),
+    cards_per_connection=(1e6, 10**6),
+    joins_per_member=(1e6, 10**6),
+)
 
 
 def sign(key: bytes, message: bytes) -> bytes:
@@ -256,7 +261,7 @@ def test_nobody_who_guesses_locks_anybody_out():
     assert code_of(enter(rooms, 2, a_join(BEN), address=HOME)) == "rate_limited"
     assert isinstance(enter(rooms, 2, a_join(BEN), address=ABROAD)[0][1], Joined)
     out = enter(rooms, 3, a_join(ANNA), address=HOME)
-    assert isinstance(out[-1][1], Joined)
+    assert isinstance(out[1][1], Joined)
 
 
 def test_who_only_claims_to_be_a_member_gains_nothing():
@@ -389,6 +394,45 @@ def test_cards_are_dearer_than_signals():
     for number in range(2):
         assert rooms.handle(1, UpdateCard(bytes([number])), now=0.0) == []
     assert code_of(rooms.handle(1, UpdateCard(b"another"), now=0.0)) == "rate_limited"
+
+
+def test_a_group_takes_no_more_of_the_server_than_its_share_however_many_members_it_has():
+    rooms = with_members(ANNA, BEN, limits=replace(GENEROUS, messages_per_group=(1.0, 3)))
+    enter(rooms, 3, a_join(CARLA, name_id=OTHER_GROUP))
+    says = [rooms.handle(number, Signal(CARLAS, b""), now=0.0)[0][1] for number in (1, 2, 1, 2)]
+    assert [type(said) for said in says] == [Absent, Absent, Absent, Failed]
+    assert isinstance(rooms.handle(3, Signal(ANNAS, b""), now=0.0)[0][1], Absent)
+    assert isinstance(rooms.handle(1, Signal(CARLAS, b""), now=1.0)[0][1], Absent)
+
+
+def test_signals_are_too_few_to_carry_data_through_the_server():
+    rooms = with_members(ANNA, BEN, limits=replace(GENEROUS, signal_bytes_per_connection=(10, 100)))
+    carried, now = 0, 0.0
+    while now < 100.0:
+        ((_, said),) = rooms.handle(1, Signal(BENS, bytes(90)), now=now)
+        if isinstance(said, Failed):
+            now += 1.0
+        else:
+            carried += 90
+    assert carried <= 100 + 10 * 100 + 90
+
+
+def test_who_comes_and_goes_all_the_time_waits_and_no_other_member_does():
+    rooms = with_members(ANNA, BEN, limits=replace(GENEROUS, joins_per_member=(0.1, 3)))
+    for number in range(3):
+        assert isinstance(enter(rooms, 10 + number, a_join(ANNA))[1][1], Joined)
+    assert code_of(enter(rooms, 20, a_join(ANNA))) == "rate_limited"
+    assert rooms.is_joined(12)  # and stays where it is
+    assert isinstance(enter(rooms, 21, a_join(BEN))[1][1], Joined)
+    assert isinstance(enter(rooms, 22, a_join(ANNA), now=10.0)[1][1], Joined)
+
+
+def test_nobody_else_uses_up_the_joins_of_a_member():
+    rooms = with_members(ANNA, BEN, limits=replace(GENEROUS, joins_per_member=(0.1, 1)))
+    for _ in range(5):
+        enter(rooms, 10, a_join(ANNA, identity_signature=bytes(64)))
+        enter(rooms, 10, a_join(ANNA, group_key=WRONG_KEY))
+    assert isinstance(enter(rooms, 11, a_join(ANNA))[1][1], Joined)
 
 
 # --- any order of everything ----------------------------------------------------------------

@@ -291,7 +291,11 @@ async def test_who_does_not_join_is_dropped(tmp_path: Path):
 
 
 async def test_a_slow_reader_is_dropped_and_others_go_on(tmp_path: Path):
-    limits = Limits(outgoing_bytes_max=256 << 10, messages_per_connection=(10_000.0, 100_000))
+    limits = Limits(
+        outgoing_bytes_max=256 << 10,
+        messages_per_connection=(10_000.0, 100_000),
+        signal_bytes_per_connection=(1e9, 10**9),
+    )
     blob = b"x" * SIGNAL_BYTES_MAX
     async with (
         running_server(tmp_path, limits=limits) as url,

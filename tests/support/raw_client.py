@@ -58,6 +58,12 @@ def free_port() -> int:
     return port
 
 
+def address_of(url: str) -> tuple[str, int]:
+    """(host, port) of a server's URL."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    return host, int(port)
+
+
 async def metric(url: str, name: str, **labels: str) -> float:
     """A number of the metrics of the server with this URL; 0 when it was never counted."""
     shown = ",".join(f'{label}="{value}"' for label, value in sorted(labels.items()))

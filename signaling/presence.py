@@ -1,0 +1,217 @@
+"""Who is in which room, here and at other instances, and what those say. Pure, as rooms are.
+
+A room is a group with members here. It is opened with what the store found, just before the first
+of them joins, and closes after the last. Members who are connected to another instance are
+`elsewhere`. Two connections of one member at two instances are put in order by the store: of what
+is heard, the later counts, and a member here counts as `settled` when the store has confirmed it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from signaling.limits import Bucket
+from signaling.messages import (
+    Absent,
+    Arrived,
+    Departed,
+    Failed,
+    FromServer,
+    MemberId,
+    Removed,
+    Signal,
+)
+from signaling.notices import (
+    Conflict,
+    Entered,
+    EnteredElsewhere,
+    ExitedElsewhere,
+    Group,
+    Heard,
+    How,
+    LeftElsewhere,
+    Notice,
+    PassedHere,
+    Picture,
+    Settled,
+    Undelivered,
+)
+
+Outgoing = list[tuple[int, FromServer]]
+
+CONFLICT_RETRY_S = 1.0
+REPLACED = Failed("replaced", "another computer has joined as this member")
+COME_AGAIN = Failed("internal", "come again", CONFLICT_RETRY_S)
+
+
+@dataclass(slots=True)
+class Room:
+    """A group and its members who are connected: here by connection, elsewhere by instance."""
+
+    group: Group
+    elsewhere: dict[MemberId, str]
+    messages: Bucket
+    online: dict[MemberId, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Place:
+    """A connection that has joined, and what it may still say."""
+
+    room: Room
+    member: MemberId
+    messages: Bucket
+    signal_bytes: Bucket
+    cards: Bucket
+    grants: Bucket
+    settled: bool = False
+
+
+class Presences:
+    """All rooms of this instance."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[bytes, Room] = {}
+        self._places: dict[int, Place] = {}
+        self.notices: list[Notice] = []
+
+    def is_joined(self, connection: int) -> bool:
+        """Whether this connection is a member's."""
+        return connection in self._places
+
+    def counts(self) -> tuple[int, int]:
+        """(groups with members here, members who are connected here)."""
+        return len(self._rooms), len(self._places)
+
+    def is_open(self, name_id: bytes) -> bool:
+        """Whether this group has members here, so that a Join needs nothing from the store."""
+        return name_id in self._rooms
+
+    def take_notices(self) -> list[Notice]:
+        """What the store is to be told, in order; once."""
+        notices, self.notices = self.notices, []
+        return notices
+
+    def everything(self) -> list[tuple[Group, list[Notice]]]:
+        """All groups with members here, and who is; none of it is settled any more."""
+        for place in self._places.values():
+            place.settled = False
+        return [
+            (room.group, [_entered(room, member, "again", is_news=True) for member in room.online])
+            for room in self._rooms.values()
+        ]
+
+    def heard(self, heard: Heard) -> Outgoing:
+        """Something that came from the store. Of groups without members here it is nothing."""
+        room = self._rooms.get(heard.name_id)
+        if room is None:
+            return []
+        match heard:
+            case EnteredElsewhere(_, member, card, instance, how):
+                return self._entered_elsewhere(room, member, card, instance, how)
+            case ExitedElsewhere(_, member, instance):
+                return self._exited_elsewhere(room, member, instance)
+            case LeftElsewhere(_, member):
+                return self._left_elsewhere(room, member)
+            case PassedHere(_, sender, to, blob):
+                here = room.online.get(to)
+                return [] if here is None else [(here, Signal(sender, blob))]
+            case Undelivered(_, sender, to):
+                here = room.online.get(sender)
+                return [] if here is None else [(here, Absent(to))]
+            case Picture():
+                return self._look(room, heard)
+            case Settled(_, member):
+                self._settle(room, member)
+                return []
+            case Conflict():
+                return self._empty(room)
+
+    def _entered_elsewhere(
+        self, room: Room, member: MemberId, card: bytes, instance: str, how: How
+    ) -> Outgoing:
+        out: Outgoing = []
+        here = room.online.get(member)
+        if here is not None:
+            if not self._places[here].settled:
+                return []  # it has come here since
+            out.append((here, REPLACED if how == "joins" else COME_AGAIN))
+            self._forget(here)
+        is_same = room.group.members.get(member) == card and member in room.elsewhere
+        room.group.members[member], room.elsewhere[member] = card, instance
+        if is_same and how == "again":
+            return out
+        return out + self._others(room, member, Arrived(member, card))
+
+    def _exited_elsewhere(self, room: Room, member: MemberId, instance: str) -> Outgoing:
+        if room.elsewhere.get(member) != instance:
+            return []
+        del room.elsewhere[member]
+        return self._others(room, member, Departed(member))
+
+    def _left_elsewhere(self, room: Room, member: MemberId) -> Outgoing:
+        if member in room.online or member not in room.group.members:
+            return []
+        room.elsewhere.pop(member, None)
+        del room.group.members[member]
+        return self._others(room, member, Removed(member))
+
+    def _look(self, room: Room, picture: Picture) -> Outgoing:
+        """Make the room as the picture is, but for who has come here since."""
+        for member in picture.here:
+            self._settle(room, member)
+        out: Outgoing = []
+        for member in room.group.members.keys() - picture.members.keys() - room.online.keys():
+            out += self._left_elsewhere(room, member)
+        for member, card in picture.members.items():
+            if member in room.online:
+                continue
+            instance = picture.elsewhere.get(member)
+            if room.group.members.get(member) != card or (
+                instance and member not in room.elsewhere
+            ):
+                out += self._entered_elsewhere(room, member, card, instance or "", "joins")
+            if instance is None:
+                out += self._exited_elsewhere(room, member, room.elsewhere.get(member, ""))
+            else:
+                room.elsewhere[member] = instance
+        return out
+
+    def _settle(self, room: Room, member: MemberId) -> None:
+        here = room.online.get(member)
+        if here is not None:
+            self._places[here].settled = True
+
+    def _empty(self, room: Room) -> Outgoing:
+        """Everybody here comes again, to the group as it is."""
+        connections = sorted(room.online.values())
+        for connection in connections:
+            self._forget(connection)
+        return [(connection, COME_AGAIN) for connection in connections]
+
+    # --- for all that changes a room ---------------------------------------------------------
+
+    def _tell_of(self, room: Room, member: MemberId, card: bytes, how: How) -> None:
+        is_news = room.group.members.get(member) != card
+        room.group.members[member] = card
+        if is_news or how == "joins":
+            self.notices.append(_entered(room, member, how, is_news=is_news))
+
+    def _others(self, room: Room, member: MemberId, message: FromServer) -> Outgoing:
+        return [
+            (connection, message)
+            for other, connection in sorted(room.online.items())
+            if other != member
+        ]
+
+    def _forget(self, connection: int) -> None:
+        place = self._places.pop(connection, None)
+        if place is not None:
+            del place.room.online[place.member]
+            if not place.room.online:
+                self._rooms.pop(place.room.group.name_id, None)
+
+
+def _entered(room: Room, member: MemberId, how: How, *, is_news: bool) -> Entered:
+    group = room.group
+    return Entered(group.name_id, group.group_key, member, group.members[member], how, is_news)
