@@ -35,6 +35,7 @@ _STAGES = {
     "fetch": "Fetching",
     "write": "Writing",
     "check": "Checking",
+    "drill": "Trying a restore",
 }
 
 

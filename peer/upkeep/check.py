@@ -74,10 +74,10 @@ class Check:
             reconcile.ask_all(self._m.friends),
             self._ask_roots(own.record.counter if own.record else 0),
         )
-        self._tell_who()
         bare = await self._m.run_blocking(bare_friends, self._m.catalog, self._listings)
         self._found.bare = self._names(bare)
         await self._audit()
+        self._tell_who()
         if self._percent:
             await self._read()
         if self._found.catalog:
@@ -138,13 +138,18 @@ class Check:
             fetched += size
             self._emit(progress("check", bytes_done=fetched))
 
+        showed: dict[MemberId, bool] = {}
         for spot, verdict in await audit(self._m, spots, heard):
+            holder = spot.piece.holder
+            showed[holder] = showed.get(holder, False) or verdict is not Verdict.SILENT
+            self._found.audited += verdict is not Verdict.SILENT
             if verdict is Verdict.MISFILED:
                 self._found.catalog = [_MISFILED]
-            elif verdict is not Verdict.SILENT:
-                self._found.audited += 1
-            if verdict in (Verdict.WRONG, Verdict.GONE):
+            elif verdict in (Verdict.WRONG, Verdict.GONE):
                 self._note_wrong(spot.piece)
+        for holder, answered in showed.items():
+            if not answered:  # it can say what it has, and gives nothing of it
+                del self._listings[holder]
 
     def _choose_spots(self) -> list[Spot]:
         rows = (row for row in self._m.catalog.packs() if row.safe)

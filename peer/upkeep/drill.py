@@ -20,7 +20,7 @@ import random
 import shutil
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -152,25 +152,28 @@ class Drill:
         await self._m.run_blocking(target.mkdir, 0o700)
         try:
             paths = [file.path for file in chosen]
-            job = RestoreJob(self._m, self._snapshot, str(target), paths, "always", self._emit)
-            event = await job.run() if chosen else done(ok=True, message="")
-            lost = {item["path"] for item in event["summary"].get("lost", ())}
-            back = [file for file in chosen if file.path not in lost]
-            compared, different = await self._m.run_blocking(_compare, target, back)
+            job = RestoreJob(self._m, self._snapshot, str(target), paths, "always", self._tell)
+            friends = (await job.run())["summary"]["friends"] if chosen else {}
+            outcome = await self._m.run_blocking(_compare, target, chosen)
         finally:
             await self._m.run_blocking(shutil.rmtree, target, True)
         return DrillResult(
             time_ns=time_ns,
             day=day,
-            files=len(back),
-            bytes=sum(file.size for file in back),
-            compared=compared,
-            different=len(different),
-            different_paths=_first(different),
-            lost=len(lost),
-            lost_paths=_first(sorted(lost)),
-            friends=dict(event["summary"].get("friends", {})),
+            files=outcome.files,
+            bytes=outcome.bytes,
+            compared=outcome.compared,
+            different=len(outcome.different),
+            different_paths=_first(outcome.different),
+            lost=len(outcome.lost),
+            lost_paths=_first(outcome.lost),
+            friends=dict(friends),
         )
+
+    def _tell(self, event: Event) -> None:
+        """How far it is. What is lost stands in the result, not in notes of a night."""
+        if event["event"] == "progress":
+            self._emit(event | {"stage": "drill"})
 
     # --- choosing ---------------------------------------------------------------------------
 
@@ -213,28 +216,33 @@ class Drill:
 # --- comparing ------------------------------------------------------------------------------------
 
 
-def _compare(target: Path, files: Sequence[_Chosen]) -> tuple[int, list[str]]:
-    """How many files could be compared with those here, and which are different. Blocks."""
-    compared, different = 0, []
+@dataclass(slots=True)
+class _Outcome:
+    files: int = 0
+    bytes: int = 0
+    compared: int = 0
+    different: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+
+def _compare(target: Path, files: Sequence[_Chosen]) -> _Outcome:
+    """Which files came back, and which of them are other than here. Blocks."""
+    outcome = _Outcome()
     for file in files:
         restored = Path(f"{target}{file.path}")
-        if not _has_size(restored, file.size):
-            different.append(file.path)
+        try:
+            size = restored.lstat().st_size
+        except OSError:
+            outcome.lost.append(file.path)
             continue
+        outcome.files += 1
+        outcome.bytes += size
         here = _digest_of_unchanged(file)
-        if here is None:
-            continue  # changed since, or not there: its chunks were checked by their ids
-        compared += 1
-        if _digest(restored) != here:
-            different.append(file.path)
-    return compared, different
-
-
-def _has_size(path: Path, size: int) -> bool:
-    try:
-        return path.lstat().st_size == size
-    except OSError:
-        return False
+        # One that changed here since, or is not here, is not compared: its chunks have their ids.
+        outcome.compared += here is not None
+        if size != file.size or here not in (None, _digest(restored)):
+            outcome.different.append(file.path)
+    return outcome
 
 
 def _digest_of_unchanged(file: _Chosen) -> bytes | None:

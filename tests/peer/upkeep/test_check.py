@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 from pathlib import Path
@@ -23,6 +24,7 @@ from chunking.share import ShareHeader, encode_header, make_shares, name_of
 from datachannel.messages import Found, Get, List, Listing
 from peer.catalog import NewPack, PackRow
 from peer.service import Event
+from peer.upkeep import audit
 from peer.upkeep.check import Check
 from signaling.messages import MemberId
 from tests.support.small_group import Holder, SmallGroup, small_group
@@ -174,6 +176,29 @@ async def test_too_few_friends_is_no_loss_for_good(tmp_path, files):
         for holder in group.holders.values():
             holder.online = True
         assert (await check(group))["ok"]
+
+
+async def test_a_friend_who_lists_shares_and_sends_none_did_not_answer(
+    tmp_path, files, monkeypatch
+):
+    monkeypatch.setattr(audit, "GIVE_UP_S", 0.3)
+    async with small_group(tmp_path / "group", 5) as group:
+        await group.backup(files)
+        stuck = next(iter(group.holders.values()))
+        honest = stuck.handler
+
+        async def hang(remote: MemberId, request, stream):
+            if isinstance(request, Get):
+                await asyncio.Event().wait()
+            await honest(remote, request, stream)
+
+        stuck.handler = hang
+        reconnect(group)
+        result = await check(group, 100)
+        assert result["ok"]
+        assert "friend 0 did not answer." in result["message"]
+        assert result["summary"]["can_vanish"] == 2
+        assert len(group.member.catalog.placements(pack_of(group).pack)) == 5
 
 
 async def test_a_friend_with_an_older_root_record_is_named(tmp_path, files):
