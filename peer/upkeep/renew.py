@@ -119,11 +119,13 @@ def _replace(member: Member, new: Catalog, new_path: Path) -> None:
     """
     new.close()
     member.catalog.close()
-    for suffix in _BESIDE[1:]:
-        _with(member.catalog_path, suffix).unlink(missing_ok=True)
-    os.replace(new_path, member.catalog_path)
-    sync_folder(member.catalog_path.parent)
-    member.catalog = Catalog(member.catalog_path)
+    try:
+        for suffix in _BESIDE[1:]:
+            _with(member.catalog_path, suffix).unlink(missing_ok=True)
+        os.replace(new_path, member.catalog_path)
+        sync_folder(member.catalog_path.parent)
+    finally:
+        member.catalog = Catalog(member.catalog_path)  # whichever it is now
 
 
 def _remove(path: Path) -> None:

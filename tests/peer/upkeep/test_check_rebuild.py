@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 from pathlib import Path
@@ -132,6 +133,29 @@ async def test_a_rebuild_that_fails_changes_nothing(tmp_path, files):
         assert group.member.catalog is old
         assert contents(old) == before
         assert beside(group) == ["catalog.sqlite", "catalog.sqlite-shm", "catalog.sqlite-wal"]
+
+
+async def test_until_the_last_step_the_old_catalog_is_the_one(tmp_path, files, monkeypatch):
+    async with small_group(tmp_path / "group", 3) as group:
+        await group.backup(files)
+        group.member.catalog.set_meta("only the old one has this", b"yes")
+
+        replace = os.replace
+
+        def fails(source: Path, target: Path) -> None:
+            if target == group.member.catalog_path:
+                raise OSError(5, "the disk fails")
+            replace(source, target)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", fails)
+            with pytest.raises(OSError, match="the disk fails"):
+                await renew(group)
+        assert group.member.catalog.get_meta("only the old one has this") == b"yes"
+        assert (await check(group, 100))["ok"]
+        assert (await renew(group))["ok"]
+        assert group.member.catalog.get_meta("only the old one has this") is None
+        assert "catalog.sqlite.new" not in beside(group)
 
 
 async def test_what_an_interrupted_rebuild_left_is_not_built_upon(tmp_path, files):
