@@ -45,6 +45,8 @@ STREAM_ID: Final = 0
 GATHER_S_MAX: Final = 3.0
 """A STUN server that is silent would hold everything up for much longer, out of our 15 s."""
 CLOSE_S_MAX: Final = 3.0
+CUT_BYTES: Final = MESSAGE_BYTES_MAX + 1
+"""The library cuts a longer message short and says nothing; one of this length is no frame."""
 _ICE_CONNECTED: Final = (2, 3)  # connected, completed
 _OVER: Final = (3, 4, 5)  # disconnected, failed, closed
 _GATHERED: Final = 2
@@ -126,14 +128,14 @@ class LibdatachannelAttempt:
         self._gathered = asyncio.Event()
         self._ice_connected = False
         self._closing: asyncio.Task[None] | None = None
-        self._peer = _core.PeerConnection(
-            server_urls(ice_servers), max_message_size=MESSAGE_BYTES_MAX
-        )
+        self._peer = _core.PeerConnection(server_urls(ice_servers), max_message_size=CUT_BYTES)
         self._peer.set_on_gathering_state_change(
             lambda state: call(self._loop, self._on_gathering, state)
         )
         self._peer.set_on_ice_state_change(lambda state: call(self._loop, self._on_ice, state))
         self._peer.set_on_state_change(lambda state: call(self._loop, self._on_state, state))
+        self._strangers: list[int] = []
+        self._peer.set_on_data_channel(self._on_stranger)
         channel = _core.DataChannel(
             self._peer.create_data_channel(
                 "covey", negotiated=True, manual_stream=True, stream=STREAM_ID
@@ -204,7 +206,15 @@ class LibdatachannelAttempt:
         """In a thread: it waits for callbacks that are under way."""
         self._peer.close()
         self._link.destroy()
+        for handle in self._strangers:
+            _core.DataChannel(handle).destroy()
         self._peer.destroy()
+
+    def _on_stranger(self, handle: int) -> None:
+        """The other end opens a channel, in a thread of the library. What came on it would be kept
+        and never read."""
+        self._strangers.append(handle)
+        call(self._loop, self._link.overrun)
 
     def _on_gathering(self, state: int) -> None:
         if state == _GATHERED:

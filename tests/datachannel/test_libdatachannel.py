@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import resource
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from aiortc import RTCDataChannel, RTCDataChannelParameters
 
-from datachannel import channel_link, libdatachannel
+from datachannel import aiortc_fixes, aiortc_fixes_send, channel_link, libdatachannel
 from datachannel.engine import Engine
 from datachannel.engines import BestEngine
 from datachannel.errors import LinkClosed, Unavailable
@@ -179,6 +181,41 @@ async def test_a_peer_that_sends_more_than_is_taken_is_cut_off(
         with pytest.raises(LinkClosed):
             await pair.ben.receive()
     assert "more than it may" in caplog.text
+
+
+async def test_a_message_that_is_too_long_ends_the_link_and_is_not_cut_to_a_frame(engine, caplog):
+    async with connected(AiortcEngine(aiortc_fixes.STOCK_PARTS), engine) as pair:
+        pair.annas._sctp._remote_max_message_size = 0  # it minds no limit
+        pair.anna._channel.send(bytes(200_000))
+        async with asyncio.timeout(5):
+            with pytest.raises(LinkClosed):
+                await pair.ben.receive()
+    assert "no frame" in caplog.text
+
+
+async def test_a_message_without_an_end_takes_no_memory(engine, monkeypatch):
+    monkeypatch.setattr(aiortc_fixes_send, "SCTP_DATA_LAST_FRAG", 0)
+    monkeypatch.setattr(aiortc_fixes_send, "uint16_add", lambda number, _: number)
+    async with connected(AiortcEngine(), engine) as pair:
+        pair.anna.send(bytes(60_000))
+        await asyncio.sleep(0.1)
+        monkeypatch.setattr(aiortc_fixes_send, "SCTP_DATA_FIRST_FRAG", 0)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for _ in range(500):
+            pair.anna.send(bytes(60_000))
+            await pair.anna.drained()
+            await asyncio.sleep(0.001)
+        assert not pair.annas._sctp._outbound_queue
+        grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        assert grown_kb < 12_000  # of 30 MB
+
+
+async def test_a_peer_that_opens_another_channel_is_cut_off(engine):
+    async with connected(AiortcEngine(aiortc_fixes.STOCK_PARTS), engine) as pair:
+        RTCDataChannel(pair.annas._sctp, RTCDataChannelParameters(label="another"))
+        async with asyncio.timeout(5):
+            with pytest.raises(LinkClosed):
+                await pair.ben.receive()
 
 
 async def test_what_arrived_before_a_close_is_still_handed_out(engine):
