@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bench.trees import compare_trees
@@ -261,6 +263,40 @@ def test_one_new_byte_at_the_front_of_a_large_file_makes_little_new(member, file
     member.night(files)
     (files / "large").write_bytes(b"!" + data)
     assert data_bytes(member.night(files)) < 9_000_000
+
+
+@pytest.mark.slow
+def test_one_new_byte_in_the_middle_of_a_huge_file_makes_at_most_8_mib(member, files):
+    with (files / "large").open("wb") as file:
+        for _ in range(4):  # with 16, a gibibyte, it is the same and takes four times as long
+            file.write(os.urandom(64 << 20))
+    member.recipe = msgspec.structs.replace(member.recipe, needed=1, total=1)  # one copy to write
+    member.night(files)
+    with (files / "large").open("r+b") as file:
+        file.seek(100_000_000)
+        rest = file.read()
+        file.seek(100_000_000)
+        file.write(b"!" + rest)
+    made = member.night(files).of(PackMade)
+    assert 0 < sum(pack.length for pack in made) < 8 << 20
+
+
+def test_the_same_file_in_two_marked_folders_is_stored_once(member, files, tmp_path):
+    (files / "letter").write_bytes(os.urandom(300_000))
+    twin = tmp_path / "twin"
+    shutil.copytree(files, twin)
+    assert data_bytes(member.night(files, twin)) < 320_000
+
+
+def test_a_renamed_folder_makes_nothing_but_listings(member, files):
+    (files / "old").mkdir()
+    for number in range(20):
+        (files / "old" / f"{number}").write_bytes(os.urandom(20_000))
+    member.night(files)
+    (files / "old").rename(files / "new")
+    heard = member.night(files)
+    assert data_bytes(heard) == 0
+    assert sum(pack.length for pack in heard.of(PackMade)) < 8_000
 
 
 def test_earlier_snapshots_stay_as_they_were(member, files, tmp_path):
