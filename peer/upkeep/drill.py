@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-import shutil
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -148,15 +147,11 @@ class Drill:
 
     async def _try(self, time_ns: int, day: int) -> DrillResult:
         chosen = await self._choose()
-        target = self._m.home / f"drill-{self._m.random_bytes(4).hex()}"
-        await self._m.run_blocking(target.mkdir, 0o700)
-        try:
-            paths = [file.path for file in chosen]
+        paths = [file.path for file in chosen]
+        async with scratch_folder(self._m) as target:
             job = RestoreJob(self._m, self._snapshot, str(target), paths, "always", self._tell)
             friends = (await job.run())["summary"]["friends"] if chosen else {}
             outcome = await self._m.run_blocking(_compare, target, chosen)
-        finally:
-            await self._m.run_blocking(shutil.rmtree, target, True)
         return DrillResult(
             time_ns=time_ns,
             day=day,

@@ -1,6 +1,6 @@
 """`covey check --rebuild`: a new catalog from nothing but friends, in the place of the old one.
 
-The new one is filled in a file of its own from the index packs; no data pack is fetched. Only when
+The new one is filled in a scratch folder from the index packs; no data pack is fetched. Only when
 it is complete does it take the old one's place, so that a rebuild that is broken off, by a crash or
 by friends who leave, changes nothing.
 
@@ -24,6 +24,7 @@ from chunking.root import RootRecord, open_root
 from peer.backup.marks import read_marks, write_marks
 from peer.catalog import Catalog, CatalogError, SnapshotRow
 from peer.member import Emit, Member
+from peer.restore.job import scratch_folder
 from peer.restore.rebuild import NothingToRecover, find_root
 from peer.restore.recover import fill_catalog
 from peer.service import Event, Problem, done, progress
@@ -32,7 +33,6 @@ from peer.upkeep.findings import count
 
 log = logging.getLogger("covey.check")
 
-NEW_SUFFIX = ".new"
 DAMAGED_SUFFIX = ".damaged"
 _BESIDE = ("", "-shm", "-wal")
 KEPT_META = ("drill", "looks", "waiting keep", "confirmed", "forgotten")
@@ -44,18 +44,16 @@ async def rebuild(member: Member, emit: Emit) -> Event:
     """Do it, and tell. Raises Problem; the old catalog is untouched then."""
     emit(progress("fetch"))
     record, data, behind = await _newest_root(member)
-    new_path = member.catalog_path.with_name(member.catalog_path.name + NEW_SUFFIX)
-    await member.run_blocking(_remove, new_path)
-    new = await member.run_blocking(Catalog, new_path)
-    try:
-        filling = dataclasses.replace(member, catalog=new, catalog_path=new_path)
-        await fill_catalog(filling, record, emit)
-        packs = await member.run_blocking(_complete, member, new, record)
-    except BaseException:
-        await member.run_blocking(new.close)
-        await member.run_blocking(_remove, new_path)
-        raise
-    await member.run_blocking(_replace, member, new, new_path)
+    async with scratch_folder(member) as folder:  # on the same disk, so that it can be renamed
+        new_path = folder / member.catalog_path.name
+        new = await member.run_blocking(Catalog, new_path)
+        try:
+            filling = dataclasses.replace(member, catalog=new, catalog_path=new_path)
+            await fill_catalog(filling, record, emit)
+            packs = await member.run_blocking(_complete, member, new, record)
+        finally:
+            await member.run_blocking(new.close)
+        await member.run_blocking(_replace, member, new_path)
     if behind:
         await member.run_blocking(member.write_root, data)
     text = f"The list of backups is new: {count(len(record.snapshots), 'snapshot')} in "
@@ -111,13 +109,12 @@ def _complete(member: Member, new: Catalog, record: RootRecord) -> int:
     return sum(1 for _ in new.packs())
 
 
-def _replace(member: Member, new: Catalog, new_path: Path) -> None:
+def _replace(member: Member, new_path: Path) -> None:
     """Let the new catalog take the old one's place.
 
     Closing writes a catalog's journal back into its file. One that is left is of no use to the
     new file and would spoil it, so it goes first.
     """
-    new.close()
     member.catalog.close()
     try:
         for suffix in _BESIDE[1:]:
@@ -126,11 +123,6 @@ def _replace(member: Member, new: Catalog, new_path: Path) -> None:
         sync_folder(member.catalog_path.parent)
     finally:
         member.catalog = Catalog(member.catalog_path)  # whichever it is now
-
-
-def _remove(path: Path) -> None:
-    for suffix in _BESIDE:
-        _with(path, suffix).unlink(missing_ok=True)
 
 
 def _with(path: Path, suffix: str) -> Path:

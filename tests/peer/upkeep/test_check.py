@@ -17,6 +17,7 @@ from chunking.formats import (
     PACK_META,
     SHARE_HEADER_BYTES,
     ChunkId,
+    PackId,
 )
 from chunking.pack import Pack, PackWriter
 from chunking.seal import Sealer
@@ -313,6 +314,48 @@ async def test_what_a_lost_pack_had_is_sent_again_by_the_next_night(tmp_path, fi
         assert (await check(group, 100))["ok"]
         assert (await group.restore(tmp_path / "back"))["ok"]
         assert compare_trees(files, Path(f"{tmp_path}/back{files}")).differences == ()
+
+
+async def test_what_only_an_older_snapshot_had_is_told_as_lost(tmp_path, files):
+    async with small_group(tmp_path / "group", 5) as group:
+        await group.backup(files)
+        (files / "file 0").unlink()
+        (files / "file 1").unlink()
+        await group.backup()
+        for number in range(1, 5):
+            share_file(group, pack_of(group), number)[1].unlink()
+        lost = await check(group)
+        assert (lost["ok"], lost["summary"]["given_up_packs"]) == (False, 1)
+        again = await check(group)
+        assert not again["ok"]
+        assert again["message"].endswith(
+            "The newest snapshot lacks 2 pieces. Older snapshots lack 2 pieces that got lost."
+        )
+        assert (await group.backup())["ok"]
+        after = await check(group, 100)
+        assert after["ok"], after
+        assert after["summary"]["missing_chunks"] == {"newest": 0, "older": 2}
+        assert (await group.restore(tmp_path / "back"))["ok"]
+        assert compare_trees(files, Path(f"{tmp_path}/back{files}")).differences == ()
+
+
+@pytest.mark.parametrize("somebody_is_away", [False, True])
+async def test_a_pack_that_no_set_of_its_shares_makes_is_given_up_when_all_were_asked(
+    tmp_path, files, somebody_is_away
+):
+    async with small_group(tmp_path / "group", 5) as group:
+        await group.backup(files)
+        row = add_pack(group, Pack(PackId(b"p" * 32), random.Random(2).randbytes(4096), ()))
+        if somebody_is_away:
+            for holder in list(group.holders.values())[:2]:
+                holder.online = False
+        result = await check(group, 100)
+        assert not result["ok"]
+        assert result["summary"]["read"]["damaged_packs"] == 1
+        assert result["summary"]["wrong_shares"] == {}
+        assert result["summary"]["given_up_packs"] == (not somebody_is_away)
+        packs = [known.pack for known in group.member.catalog.packs()]
+        assert (row in packs) == somebody_is_away
 
 
 async def test_a_pack_is_not_given_up_while_a_friend_is_away_who_may_have_enough(tmp_path, files):
