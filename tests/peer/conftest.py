@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from chunking.erasure import payload_length_of
@@ -176,13 +177,24 @@ class LocalMember:
         return size
 
     def restore(
-        self, target: Path, *paths: Path, snapshot: int = -1, overwrite: str = "always", **how
+        self,
+        target: Path,
+        *paths: Path,
+        snapshot: int = -1,
+        overwrite: str = "always",
+        spoil: Callable[[bytes], bytes] = lambda data: data,
+        **how: Any,
     ) -> Heard:
+        """A restore, in this process unless `workers` says otherwise."""
         catalog = Catalog(self.catalog_path)
         row = catalog.snapshots()[snapshot]
         catalog.close()
         heard = Heard(
-            self.spool, self.catalog_path, self.scratch, lost_packs=self.lost_packs, **how
+            self.spool,
+            self.catalog_path,
+            self.scratch,
+            lost_packs=self.lost_packs,
+            spoil=spoil,
         )
         start = StartRestore(
             master=MASTER,
@@ -194,7 +206,7 @@ class LocalMember:
             scratch=str(self.scratch),
             scratch_bytes_max=64 << 20,
         )
-        RestoreRun(start, heard).run()
+        RestoreRun(msgspec.structs.replace(start, **how), heard).run()
         return heard
 
 
