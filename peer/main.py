@@ -34,7 +34,7 @@ from peer.member import Emit, Engine, Member
 from peer.node import Identity, Node, local_time
 from peer.restore.recover import recover_member
 from peer.service import Event, Problem, Service
-from peer.state import AlreadyRunning, Config, Secrets, StateFolder
+from peer.state import AlreadyRunning, Config, Secrets, StateFolder, drop_unfinished
 from peer.upkeep.renew import open_catalog
 from peer.words import master_of, words_of
 from signaling.messages import MemberId, member_id_of
@@ -147,6 +147,7 @@ async def _expire_held(store: ShareStore) -> None:
 @contextlib.asynccontextmanager
 async def assemble(state: StateFolder, config: Config, secrets: Secrets) -> AsyncIterator[Assembly]:
     """A member at work while the context lasts. The caller holds the state folder's lock."""
+    await run_blocking(drop_unfinished, state.home)
     credentials = _credentials(secrets)
     keys = MemberKeys.from_master(secrets.master)
     store = await run_blocking(

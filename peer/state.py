@@ -26,6 +26,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ import msgspec
 import platformdirs
 
 CONFIG_VERSION = 1
+SCRATCH_PREFIX = "scratch-"
+"""Folders of the state folder with what is on its way; nothing in them outlives its job."""
 _KEYRING_SERVICE = "covey"
 
 
@@ -129,6 +132,14 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def drop_unfinished(folder: Path) -> None:
+    """Remove what a process that was killed had begun here. Only for whom the folder is locked."""
+    for path in folder.glob(".*.new"):
+        path.unlink(missing_ok=True)
+    for path in folder.glob(f"{SCRATCH_PREFIX}*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -29,7 +29,7 @@ from chunking.share import ShareHasher, decode_header, payload_length
 from peer.holding import disk
 from peer.holding.layout import Layout, list_folder
 from peer.holding.observed import ObservedTime
-from peer.state import sync_folder, write_atomic
+from peer.state import drop_unfinished, sync_folder, write_atomic
 from signaling.messages import MemberId, member_id_of
 
 log = logging.getLogger("covey.holding")
@@ -102,6 +102,8 @@ class ShareStore:
         self._putting: set[tuple[bytes, bytes]] = set()
         self._time = ObservedTime(self._layout.observed, wall_s=wall_s, monotonic_s=monotonic_s)
         self.limit_bytes = limit_bytes
+        for folder in (root, *self._layout.owners()):
+            drop_unfinished(folder)
         self._trash_bytes = disk.size_below(self._layout.trash)
         self._used = self._trash_bytes + sum(map(disk.size_below, self._layout.owners()))
         self.expire()

@@ -210,6 +210,16 @@ def test_a_write_replaces_the_whole_file_or_nothing(tmp_path: Path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
+def test_what_a_killed_process_had_begun_is_removed_and_nothing_else(tmp_path: Path):
+    (tmp_path / "scratch-12ab").mkdir()
+    (tmp_path / "scratch-12ab" / "7.0").write_bytes(b"a share")
+    (tmp_path / ".root.4711.new").write_bytes(b"half a rec")
+    (tmp_path / "root").write_bytes(b"a record")
+    (tmp_path / "spool").mkdir()
+    state.drop_unfinished(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["root", "spool"]
+
+
 def test_a_relative_home_does_not_move_with_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
