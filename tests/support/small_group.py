@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import queue
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -158,11 +158,14 @@ class SmallGroup:
             add_marks(self.member.catalog, [str(mark) for mark in marks])
         return await Night(self.member, lambda event: None).run()
 
-    async def restore(self, target: Path, events: list[Event] | None = None) -> Event:
-        """The newest snapshot."""
+    async def restore(
+        self, target: Path, events: list[Event] | None = None, *, paths: Sequence[Path] = ()
+    ) -> Event:
+        """The newest snapshot, or some paths of it."""
         row = self.member.catalog.snapshots()[-1]
         emit = (lambda event: None) if events is None else events.append
-        return await RestoreJob(self.member, row, str(target), [], "always", emit).run()
+        wanted = [str(path) for path in paths]
+        return await RestoreJob(self.member, row, str(target), wanted, "always", emit).run()
 
     async def close(self) -> None:
         for session in self._sessions.values():
@@ -174,11 +177,13 @@ class SmallGroup:
 
 
 @asynccontextmanager
-async def small_group(folder: Path, friends: int, **how: Any) -> AsyncIterator[SmallGroup]:
+async def small_group(
+    folder: Path, friends: int, *, timeout_s: float = 60, **how: Any
+) -> AsyncIterator[SmallGroup]:
     """A group that ends with the test."""
     group = SmallGroup(folder, friends, **how)
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(timeout_s):
             yield group
     finally:
         await group.close()
