@@ -9,6 +9,7 @@
 #   make bench           the measurements of docs/benchmarks.md
 #   make bench-link      one link: engines x round trips x losses, beside TCP with TLS (as root)
 #   make bench-server    one server: 20,000 members, their memory, their signals, their return
+#   make fuzz            a million hostile cases for the server; FUZZ_RUNS=n for another number
 #   make clean           away with everything that these made
 
 SHELL := /bin/bash
@@ -21,7 +22,7 @@ STAMP := $(VENV)/.installed
 PYTHONS := 3.11 3.12 3.13
 FAST := not slow and not system
 
-.PHONY: demo test check test-pythons system bench bench-link bench-server clean
+.PHONY: demo test check test-pythons system bench bench-link bench-server fuzz clean
 
 demo: $(STAMP)
 	$(BIN)/python -m bench.demo $(if $(FOLDER),--folder "$(FOLDER)")
@@ -65,9 +66,14 @@ bench-link: $(STAMP)
 bench-server: $(STAMP)
 	$(BIN)/python -m bench.server $(if $(JSON),--json $(JSON))
 
+fuzz: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint requirements.lock --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz.server .fuzz -runs=$(or $(FUZZ_RUNS),1000000) -max_len=4096
+
 clean:
 	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
-	    .coverage .coverage.* htmlcov dist build
+	    .coverage .coverage.* htmlcov dist build .fuzz
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # Made anew when there is none, installed again when what it was installed from has changed.
