@@ -1,8 +1,8 @@
 """ICE and TURN of aiortc with their faults cured, and the guard that says for which versions.
 
 aioice and aiortc are subclassed at the seams where they look classes up. Each class below cures
-one fault and has a test that fails without it. SCTP is in aiortc_fixes_receive.py and
-aiortc_fixes_send.py.
+one fault and has a test that fails without it. The sockets are in aiortc_fixes_socket.py, DTLS in
+aiortc_fixes_dtls.py, SCTP in aiortc_fixes_receive.py and aiortc_fixes_send.py.
 
 The cures use names that are private to these libraries. So they are for exactly the versions
 below: with others, `parts()` warns and returns what the library ships, and links still work,
