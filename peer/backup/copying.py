@@ -120,18 +120,16 @@ class Copying:
 
     def _take_from_friends(self) -> None:
         """Pack by pack; a pack of which something cannot be had gives nothing."""
-        lost: set[int] = set()
-        ordered = sorted(self._wanted.items(), key=lambda i: (i[1].where.pack, i[1].where.offset))
-        for ident, one in ordered:
-            where = one.where
-            if where.pack in lost:
-                continue
+        by_pack: dict[int, list[tuple[ChunkId, _Wanted]]] = {}
+        for ident, one in self._wanted.items():
+            by_pack.setdefault(one.where.pack, []).append((ident, one))
+        self._wanted.clear()
+        for pack, chunks in sorted(by_pack.items()):
+            ranges = [(one.where.offset, one.where.length) for _, one in chunks]
             try:
-                sealed = self._reader.read(where.pack, where.offset, where.length)
-                self._packers[one.kind].add_sealed(ident, sealed)
+                found = self._reader.read(pack, ranges)
+                for (ident, one), place in zip(chunks, ranges, strict=True):
+                    self._packers[one.kind].add_sealed(ident, found[place])
+                    self.fetched_bytes += place[1]
             except (NotToBeHad, FormatError) as error:
                 log.info("a pack is not compacted tonight: %s", error)
-                lost.add(where.pack)
-            else:
-                self.fetched_bytes += where.length
-        self._wanted.clear()

@@ -1,4 +1,4 @@
-"""Nights after nights: what is stored stays near what is needed, and what travels near what is new."""
+"""Nights after nights: little more is stored than is needed, and little more sent than is new."""
 
 from __future__ import annotations
 

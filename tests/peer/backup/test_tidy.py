@@ -1,4 +1,4 @@
-"""What goes and what stays: retention, the sweep, copies, and the nights on which nothing may go."""
+"""What goes and what stays: retention, the sweep, copies, and nights on which nothing may go."""
 
 from __future__ import annotations
 
@@ -384,6 +384,16 @@ def test_what_is_no_longer_marked_is_forgotten(member, files):
     paths = [path for path, _ in catalog.listings_after(b"", 100)]
     catalog.close()
     assert paths == [os.fsencode(files / "folder 0")]
+
+
+def test_metadata_comes_in_whole_packs_and_data_in_joined_ranges(member, files, tmp_path):
+    for number in range(60):
+        (files / f"more {number}").mkdir()
+        (files / f"more {number}" / "x").write_bytes(os.urandom(100))
+    member.night(files)
+    lose_catalog(member)
+    heard = member.night(files)
+    assert len(heard.of(NeedRange)) <= packs(member, PACK_META)
 
 
 # --- a fresh computer -------------------------------------------------------------------------
