@@ -173,8 +173,13 @@ def _was_read(found: Findings) -> str:
 def _wrong(found: Findings) -> str:
     if not found.wrong:
         return ""
-    shares = count(sum(found.wrong.values()), "share")
-    return f"{names(sorted(found.wrong))} returned wrong bytes for {shares}, not counted any more."
+    number = sum(found.wrong.values())
+    people = sorted(found.wrong)
+    lists = "lists" if len(people) == 1 else "list"
+    return (
+        f"{names(people)} {lists} {count(number, 'share')} and returned something else; "
+        "not counted any more."
+    )
 
 
 def _about_roots(found: Findings) -> str:

@@ -9,6 +9,7 @@ Memory is bounded by a few packs: two are fetched at a time, and one of them is 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,8 +30,8 @@ log = logging.getLogger("covey.check")
 
 PACKS_AT_ONCE = 2
 """One is fetched while another one is opened. Together they take four times the longest pack."""
-COMBINATIONS_MAX = 64
-"""Sets of shares tried when one does not make the pack; only for packs that are damaged."""
+COMBINATIONS_MAX = 200
+"""Sets of shares tried when one does not make the pack. All sets of up to ten friends' shares."""
 
 
 @dataclass(slots=True)
@@ -44,7 +45,7 @@ class Readings:
     """Packs whose shares are what their names say, and do not make the pack."""
     unreadable: list[int] = field(default_factory=list)
     """Packs that are what they were, and hold what does not open: made by a newer Covey, or wrong
-    from the beginning. The rest of them is sound, so they are never given up."""
+    from the beginning. The rest may be sound, so they are never given up."""
     wrong: list[Piece] = field(default_factory=list)
     misfiled: int = 0
     """Packs of which the catalog tells something else than they say themselves."""
@@ -55,7 +56,7 @@ class _Misfiled(Exception):
 
 
 class _Unreadable(Exception):
-    """The pack is what it was, and something in it does not open."""
+    """The pack cannot be opened, all or a part of it, and nothing says that it is lost."""
 
 
 def choose_packs(packs: Sequence[int], percent: float, chance: random.Random) -> list[int]:
@@ -173,13 +174,14 @@ class DataCheck:
     ) -> int:
         """Shares that have their names do not make the pack: some were made wrong. Find others.
 
-        Raises FormatError when no set of shares that was tried makes the pack.
+        Raises FormatError when no set of shares makes the pack, and `_Unreadable` when there are
+        too many sets to say so.
         """
         got |= await self._fetch(pieces, row.total)
         holders = {piece.number: piece for piece in self._shuffled(row)}
-        chance = random.Random(f"{self._seed} {row.id.hex()} again")
-        for _ in range(COMBINATIONS_MAX):
-            some = {number: got[number] for number in chance.sample(sorted(got), row.needed)}
+        sets = itertools.combinations(got, row.needed)
+        for numbers in itertools.islice(sets, COMBINATIONS_MAX):
+            some = {number: got[number] for number in numbers}
             try:
                 count = await self._open(row, some, chunks)
             except FormatError:
@@ -189,6 +191,8 @@ class DataCheck:
                 holders[number] for number, payload in got.items() if payload != made[number]
             ]
             return count
+        if next(sets, None) is not None:
+            raise _Unreadable("no set of shares that was tried makes it")
         raise FormatError("no set of shares makes this pack")
 
 

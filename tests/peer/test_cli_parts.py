@@ -66,6 +66,8 @@ def test_the_headline_says_what_is_known():
     event = service.progress("scan", files=1, bytes_done=10)
     assert progress.headline(event) == "Reading: 1 file · 10 B"
     assert progress.friends_line(event) == ""
+    event = service.progress("check", files=3, files_total=10, bytes_done=10)
+    assert progress.headline(event) == "Checking: 3 of 10 parts · 10 B"
     event = FakeService().events[1]
     assert progress.headline(event) == (
         "Sending: 3 of 3 files · 1.0 MB of 3.0 MB · 500 kB to friends · 1.0 MB/s · 2 s left"

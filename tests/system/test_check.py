@@ -48,7 +48,7 @@ def test_a_friend_whose_disk_rots_is_named(owner, group):
     result = owner.run("check")
     assert result["ok"]
     assert result["summary"]["wrong_shares"] == {"ben": len(shares)}
-    assert "ben returned wrong bytes" in result["message"]
+    assert f"ben lists {len(shares)} shares and returned something else" in result["message"]
     assert result["summary"]["can_vanish"] == 1
 
 

@@ -239,7 +239,7 @@ async def test_a_rotten_share_is_found_taken_off_and_deleted(tmp_path, files):
         result = await check(group)
         assert result["ok"]  # four others are more than enough
         assert result["summary"]["wrong_shares"] == {holder.card.name: 1}
-        assert f"{holder.card.name} returned wrong bytes for 1 share" in result["message"]
+        assert f"{holder.card.name} lists 1 share and returned something else" in result["message"]
         assert result["summary"]["can_vanish"] == 2
         assert 1 not in group.member.catalog.placements(row.pack)
         assert not path.exists()

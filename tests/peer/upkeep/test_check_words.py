@@ -47,7 +47,7 @@ def test_people_are_named_as_one_would_say_it(people, text):
         ({"can_vanish": 1}, "any 1 friend can vanish.", ""),
         ({"packs": 1}, "The one part of your backup can be rebuilt", ""),
         ({"offline": ["Cy", "Di"]}, "Cy and Di are not online.", ""),
-        ({"wrong": {"Cy": 2}}, "Cy returned wrong bytes for 2 shares", ""),
+        ({"wrong": {"Cy": 2}}, "Cy lists 2 shares and returned something else", ""),
         ({"unfinished": 2}, "2 parts of a backup that did not end: the next one goes on.", ""),
         ({"missing_old": 7}, "Older snapshots lack 7 pieces that got lost.", ""),
         (
