@@ -2,6 +2,10 @@
 
 placement  k and n, and a holder for every share (pure)
 reconcile  what friends hold against what the catalog expects
+retention  which snapshots stay (pure)
+sweep      which chunks they need, and what that means for each pack (pure)
+compaction which packs to write anew (pure)
+history    the snapshots as a person sees and changes them
 audit      blocks of a share, asked of its holder and judged by its name
 standing   how safe each pack is, and which are lost for good (pure)
 selfcheck  this computer's own catalog
