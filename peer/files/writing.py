@@ -8,6 +8,7 @@ when it is empty. Several processes may write into one target, each with its own
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -30,13 +31,20 @@ Identity = tuple[int, int, int, int]
 T = TypeVar("T")
 
 
-class CheckoutError(Exception):
-    """Something could not be written; the text says what and why, for a person."""
+HOPELESS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""A disk that is full or cannot be written: the next file will fare no better."""
 
-    def __init__(self, path: bytes, reason: str) -> None:
+
+class CheckoutError(Exception):
+    """Something could not be written; the text says what and why, for a person.
+
+    When it is `hopeless`, nothing else can be written either.
+    """
+
+    def __init__(self, path: bytes, reason: str, *, hopeless: bool = False) -> None:
         where = f"{path.decode('utf-8', 'backslashreplace')}: " if path else ""
         super().__init__(f"{where}{reason}")
-        self.path, self.reason = path, reason
+        self.path, self.reason, self.hopeless = path, reason, hopeless
 
 
 class FileCheckout:
@@ -211,7 +219,7 @@ class FileCheckout:
 
     def problem(self, parts: Parts, error: OSError) -> CheckoutError:
         """An error as a person reads it."""
-        return CheckoutError(self.path(parts), reason(error))
+        return CheckoutError(self.path(parts), reason(error), hopeless=error.errno in HOPELESS)
 
 
 class FileWriter:

@@ -131,7 +131,10 @@ class RestoreJob:
                     case Lost(path, text):
                         self._lose(os.fsdecode(path), text)
                     case Failed(text):
-                        raise Problem(f"The restore had to stop: {text}.")
+                        raise Problem(
+                            f"The restore had to stop: {text}.",
+                            "What is back stays. When that is solved, repeat the command.",
+                        )
                     case RestoreDone():
                         return self._done(message)
         finally:

@@ -222,6 +222,8 @@ class _Visitor:
             self._report.lose(parts, UNSAFE)
             return False
         except CheckoutError as error:
+            if error.hopeless:
+                raise
             self._report.lose(parts, str(error))
             return False
         return True

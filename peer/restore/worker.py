@@ -42,7 +42,10 @@ GC_THRESHOLD = 50_000
 
 
 class FileWorker:
-    """Writes and compares files of one restore. Not thread-safe."""
+    """Writes and compares files of one restore. Not thread-safe.
+
+    Raises CheckoutError only when nothing at all can be written.
+    """
 
     def __init__(self, start: StartWriter) -> None:
         self._sealer = Sealer(MemberKeys.from_master(start.master))
@@ -63,6 +66,8 @@ class FileWorker:
             except UnsafeName:
                 tally.lost.append((job.index, "its name is not safe to write"))
             except CheckoutError as error:
+                if error.hopeless:
+                    raise
                 tally.lost.append((job.index, str(error)))
             except FormatError as error:
                 tally.lost.append((job.index, f"a part of it is damaged ({error})"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ from bench.trees import compare_trees
 from peer.backup.messages import Failed, Note
 from peer.files.standing import Standing, judge
 from peer.restore.messages import Lost, NeedPack, NeedRange, RestoreDone
-from tests.support.trees import a_file
+from tests.support.trees import a_file, leftovers
 
 
 @pytest.fixture
@@ -200,6 +201,31 @@ def test_a_read_only_target_is_an_error_in_words(member, files, tmp_path, monkey
     target.write_text("no folder")
     (failed,) = member.restore(target / "below").of(Failed)
     assert "not a directory" in failed.text
+
+
+def test_a_full_disk_ends_the_restore_at_once_and_what_is_back_stays(
+    member, files, tmp_path, monkeypatch
+):
+    member.night(files)
+    real, writes = os.write, 0
+
+    def write(fd: int, data: bytes) -> int:
+        nonlocal writes
+        writes += 1
+        if writes > 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(fd, data)
+
+    monkeypatch.setattr(os, "write", write)
+    heard = member.restore(tmp_path / "back")
+    monkeypatch.undo()
+    (failed,) = heard.of(Failed)
+    assert failed.text.endswith("no space left on device")
+    assert writes == 3
+    back = Path(f"{tmp_path}/back{files}")
+    assert not leftovers(back)
+    restore(member, back, files)
+    assert_same(files, back)
 
 
 # --- trying -----------------------------------------------------------------------------------
