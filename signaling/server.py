@@ -19,6 +19,7 @@ from aiohttp import WSMsgType, web
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import CryptoError
 
+from signaling import wellknown
 from signaling.config import ServerConfig
 from signaling.connection import Backlog, Connection
 from signaling.door import Door
@@ -47,6 +48,7 @@ from signaling.presence import Outgoing
 from signaling.rooms import Rooms
 from signaling.stores import Store, StoreError
 from signaling.turn import Relays
+from signaling.wellknown import WELL_KNOWN_PATH
 
 log = logging.getLogger("covey.signaling")
 
@@ -105,6 +107,7 @@ class Server:
         app.router.add_get(PATH, self._serve)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
+        app.router.add_get(WELL_KNOWN_PATH, self._well_known)
         app.on_startup.append(self._start)
         app.on_shutdown.append(self._shut_down)
         app.on_cleanup.append(self._clean_up)
@@ -153,8 +156,7 @@ class Server:
     # --- a connection -----------------------------------------------------------------------
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        host = request.headers.get("Host", "").lower()
-        names = self._names or ((host,) if HOST.fullmatch(host) else ())
+        names = self._names_of(request)
         if not names:
             return web.Response(status=400)
         address = self._address_of(request)
@@ -205,6 +207,11 @@ class Server:
             if not self._connections:
                 self._empty.set()
         return socket
+
+    def _names_of(self, request: web.Request) -> tuple[str, ...]:
+        """What this server may be called; none when that makes no sense."""
+        host = request.headers.get("Host", "").lower()
+        return self._names or ((host,) if HOST.fullmatch(host) else ())
 
     def _address_of(self, request: web.Request) -> str:
         address = request.remote or ""
@@ -360,6 +367,16 @@ class Server:
     async def _readyz(self, _: web.Request) -> web.Response:
         is_ready = self._store.is_ready
         return web.Response(text="ok\n" if is_ready else "no\n", status=200 if is_ready else 503)
+
+    async def _well_known(self, request: web.Request) -> web.Response:
+        scheme = request.scheme
+        if self._is_proxy(request.remote or ""):
+            scheme = request.headers.get("X-Forwarded-Proto", scheme)
+        names = self._names_of(request)
+        if not names or scheme not in ("http", "https"):
+            return web.Response(status=400)
+        body = wellknown.page(f"{scheme}://{names[0]}")
+        return web.Response(body=body, content_type="application/json")
 
     async def _metrics(self, _: web.Request) -> web.Response:
         page = self.metrics.page()

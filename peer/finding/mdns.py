@@ -1,0 +1,151 @@
+"""The local network by mDNS: who announces a signaling server there, and announcing one.
+
+The service is `_covey._tcp.local.`; its TXT record has `v=1`, and `standing=1` when the server is
+run on purpose. Nothing in it tells of groups. Only IPv4: what has a local network has that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from zeroconf import Error, IPVersion, ServiceInfo, ServiceStateChange, Zeroconf
+from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+
+from peer.finding.lan import SERVERS_MAX, LanServer, in_order, lan_url
+
+SERVICE = "_covey._tcp.local."
+VERSION = b"1"
+RESOLVE_S = 3.0
+NAMES_MAX = 4 * SERVERS_MAX
+"""Names that are remembered: some of them are gone, or nonsense."""
+_MULTICAST = ("224.0.0.251", 5353)
+
+log = logging.getLogger("covey.finding")
+
+
+class NoLan(Exception):
+    """There is no local network that can be used."""
+
+
+def own_address() -> str | None:
+    """This computer's address in its local network. Sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+        probe.connect(_MULTICAST)
+        address: str = probe.getsockname()[0]
+        ip = ipaddress.ip_address(address)
+        if ip.is_private and not ip.is_loopback:
+            return address
+    return None
+
+
+class LocalNetwork:
+    """What is announced now. Made by `local_network`."""
+
+    def __init__(self, zeroconf: AsyncZeroconf, address: str) -> None:
+        self._zeroconf, self.address = zeroconf, address
+        self._loopback = ipaddress.ip_address(address).is_loopback
+        self._found: dict[str, LanServer | None] = {}
+        self._asking: set[asyncio.Task[None]] = set()
+        self.changed = asyncio.Event()
+        """Set whenever `servers` may be other than before; cleared by who waits for it."""
+
+    def servers(self) -> list[LanServer]:
+        """All that are announced, in the order in which members try them."""
+        return in_order([one for one in self._found.values() if one is not None])
+
+    async def look(self, timeout_s: float) -> list[LanServer]:
+        """As `servers`; waits for the first one."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not self.servers():
+                    self.changed.clear()
+                    await self.changed.wait()
+        return self.servers()
+
+    @asynccontextmanager
+    async def announced(self, name: str, port: int, *, standing: bool) -> AsyncIterator[None]:
+        """Announce a server at this computer's address as long as the context lasts."""
+        info = ServiceInfo(
+            SERVICE,
+            f"{name}.{SERVICE}",
+            addresses=[ipaddress.IPv4Address(self.address).packed],
+            port=port,
+            properties={"v": VERSION, "standing": b"1" if standing else b"0"},
+            server=f"{name}.local.",
+        )
+        try:
+            await (await self._zeroconf.async_register_service(info))
+        except Error as error:
+            raise NoLan(f"nothing can be announced here: {type(error).__name__}") from error
+        try:
+            yield
+        finally:
+            with suppress(Error):
+                await (await self._zeroconf.async_unregister_service(info))
+
+    def heard(
+        self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange
+    ) -> None:
+        """Something is announced, or withdrawn."""
+        if state_change is ServiceStateChange.Removed:
+            self._found.pop(name, None)
+            self.changed.set()
+        elif name in self._found or len(self._found) < NAMES_MAX:
+            self._found.setdefault(name, None)
+            task = asyncio.get_running_loop().create_task(self._resolve(name))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+
+    async def _resolve(self, name: str) -> None:
+        info = AsyncServiceInfo(SERVICE, name)
+        try:
+            is_there = await info.async_request(self._zeroconf.zeroconf, RESOLVE_S * 1000)
+        except (Error, OSError) as error:
+            log.info("an announcement cannot be read: %s", type(error).__name__)
+            return
+        if name not in self._found or not is_there:
+            return
+        self._found[name] = self._server_of(name, info)
+        self.changed.set()
+
+    def _server_of(self, name: str, info: ServiceInfo) -> LanServer | None:
+        if info.properties.get(b"v") != VERSION or info.port is None:
+            return None
+        urls = (
+            lan_url(address, info.port, loopback=self._loopback)
+            for address in info.parsed_addresses(IPVersion.V4Only)
+        )
+        url = next((url for url in urls if url is not None), None)
+        is_standing = info.properties.get(b"standing") == b"1"
+        return url and LanServer(name.removesuffix(f".{SERVICE}"), url, is_standing)
+
+    async def close(self) -> None:
+        """Ask nobody any more."""
+        for task in self._asking:
+            task.cancel()
+        await asyncio.gather(*self._asking, return_exceptions=True)
+
+
+@asynccontextmanager
+async def local_network(address: str | None = None) -> AsyncIterator[LocalNetwork]:
+    """Listen to the local network of this address, or of the usual one. Raises NoLan."""
+    address = address or own_address()
+    if address is None:
+        raise NoLan("this computer is in no local network")
+    try:
+        zeroconf = AsyncZeroconf(interfaces=[address], ip_version=IPVersion.V4Only)
+    except (Error, OSError) as error:
+        raise NoLan("the local network cannot be listened to") from error
+    network = LocalNetwork(zeroconf, address)
+    browser = AsyncServiceBrowser(zeroconf.zeroconf, SERVICE, handlers=[network.heard])
+    try:
+        yield network
+    finally:
+        await browser.async_cancel()
+        await network.close()
+        await zeroconf.async_close()
