@@ -28,7 +28,14 @@ from peer.backup.messages import (
     Stop,
 )
 from peer.backup.packer import is_pack_file
-from peer.backup.publish import lacks_index, make_root, publish, read_record, settle
+from peer.backup.publish import (
+    lacks_index,
+    make_root,
+    newer_elsewhere,
+    publish,
+    read_record,
+    settle,
+)
 from peer.backup.serving import RangeServer
 from peer.backup.settings import forgotten, hold_of, keep_of
 from peer.backup.ship import Shipment, Shipper
@@ -37,6 +44,7 @@ from peer.catalog import PackRow, share_names
 from peer.member import Emit, Engine, Member
 from peer.restore.job import scratch_folder
 from peer.restore.messages import NeedRange
+from peer.restore.rebuild import NothingToRecover, find_root
 from peer.restore.recover import fill_catalog
 from peer.service import Event, Problem, done, note, progress
 from peer.upkeep import reconcile
@@ -118,9 +126,19 @@ class Night:
         call = self._m.run_blocking
         record = await call(read_record, self._m)
         if record is not None and await call(lacks_index, self._m, record):
+            await self._refuse_newer(record)
             await fill_catalog(self._m, record, self._emit)
         await call(settle, self._m, record)
         return record
+
+    async def _refuse_newer(self, record: RootRecord) -> None:
+        """Whoever has an old root record must not be told that its index packs are gone."""
+        try:
+            found = await find_root(self._m.friends, self._m.keys)
+        except NothingToRecover:
+            return
+        if found.record.counter > record.counter:
+            raise newer_elsewhere()
 
     async def _resume(self) -> None:
         """Go on with what an earlier night left in the spool."""

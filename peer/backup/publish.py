@@ -67,6 +67,15 @@ def make_root(member: Member, ready: NightReady, marks: list[bytes]) -> bytes:
     return data
 
 
+def newer_elsewhere() -> Problem:
+    """What to say when friends have a root record that this computer did not write."""
+    return Problem(
+        "A friend has a newer record of your backups than this computer.",
+        "Is another computer backing up with the same recovery words? Stop one of them, or use "
+        "`covey recover` here in a new folder.",
+    )
+
+
 async def publish(member: Member, data: bytes) -> list[MemberId]:
     """Give every friend who is online the root record; who has it durably."""
     online = sorted(f.member for f in member.friends.members().values() if f.online)
@@ -80,11 +89,7 @@ async def _tell(member: Member, friend: MemberId, data: bytes) -> bool:
             await put_root(await member.friends.session(friend), data)
     except Refusal as refusal:
         if refusal.code == "stale":
-            raise Problem(
-                "A friend has a newer record of your backups than this computer.",
-                "Is another computer backing up with the same recovery words? Stop one of "
-                "them, or use `covey recover` here in a new folder.",
-            ) from refusal
+            raise newer_elsewhere() from refusal
         return False
     except (Unavailable, RemoteError, TimeoutError):
         return False
