@@ -30,7 +30,13 @@ from aioice.ice import (
     TransportPolicy,
     server_reflexive_candidate,
 )
-from aiortc import RTCDtlsTransport, RTCIceGatherer, RTCIceServer, RTCSctpTransport
+from aiortc import (
+    RTCDtlsTransport,
+    RTCIceGatherer,
+    RTCIceServer,
+    RTCIceTransport,
+    RTCSctpTransport,
+)
 from aiortc.rtcicetransport import connection_kwargs
 
 from datachannel.aiortc_fixes_dtls import DirectDtls
@@ -106,6 +112,12 @@ class DirectFirstConnection(PatientConsentConnection):
 
 def _is_relayed(pair: CandidatePair) -> bool:
     return "relay" in (pair.local_candidate.type, pair.remote_candidate.type)
+
+
+def is_relayed(ice: RTCIceTransport) -> bool | None:
+    """Whether a connected transport goes through a TURN server; None when it cannot be told."""
+    pair = getattr(ice._connection, "_nominated", {}).get(1)
+    return None if pair is None else _is_relayed(pair)
 
 
 class SteadyConnection(DirectFirstConnection):

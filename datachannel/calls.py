@@ -33,7 +33,7 @@ from datachannel.handshake import NONCE_BYTES, Handshake, HandshakeRefused, Role
 from datachannel.link import PeerSession
 from datachannel.signals import AttemptId, Description, Signal, SignalBox
 from datachannel.tasks import Tasks
-from signaling.messages import IceServer, MemberId
+from signaling.messages import IceServer, MemberId, Outcome
 
 ATTEMPT_S_MAX = 15.0  # aioice itself would take 64 s to give up
 CALL_AGAIN_S = 5.0  # "please call" once more, should the first have been lost
@@ -176,7 +176,9 @@ class Calls:
             self.settle(call.member, _as_unavailable(error))
             if not isinstance(error, Exception):
                 raise
+            await self._port.report("failed")
             return
+        self._tasks.spawn(self._port.report, outcome_of(link))
         call.trying = None
         call.calling = False
         await self._keep(call.member, link)
@@ -302,6 +304,13 @@ class Calls:
     async def _send(self, call: _Call, attempt: AttemptId, payload: signals.Payload) -> None:
         sealed = self._seal(call, attempt, payload)
         await self._port.send_signal(call.member, sealed.blob)
+
+
+def outcome_of(link: EngineLink) -> Outcome:
+    """What the server counts of a link that stands. The end that called reports it."""
+    if link.is_relayed is None:
+        return "unknown"
+    return "relay" if link.is_relayed else "direct"
 
 
 def rotated(servers: Sequence[IceServer], tries: int) -> list[IceServer]:

@@ -36,6 +36,8 @@ class ChannelLink:
     """Made by an attempt, usable once that is connected."""
 
     engine = "none"
+    is_relayed: bool | None = None
+    """Whether it goes through a TURN server; None when the engine does not tell."""
 
     def __init__(self, remote: MemberId, close: Callable[[], Awaitable[None]]) -> None:
         self.remote = remote

@@ -13,7 +13,7 @@ from typing import Protocol
 from datachannel.credentials import MemberCard
 from datachannel.link import Link
 from datachannel.signals import Candidate, Description
-from signaling.messages import IceServer, MemberId
+from signaling.messages import IceServer, MemberId, Outcome
 
 
 class KnownMember(Protocol):
@@ -38,9 +38,15 @@ class SignalPort(Protocol):
     async def send_signal(self, to: MemberId, blob: bytes) -> None:
         """Hand a sealed signal to the server. Raises Unavailable when there is no way."""
 
+    async def report(self, outcome: Outcome) -> None:
+        """Tell the server how an attempt ended, for its counters. Never raises for its sake."""
+
 
 class EngineLink(Link, Protocol):
-    """A Link that knows its round trip."""
+    """A Link that knows its round trip, and perhaps its path."""
+
+    is_relayed: bool | None
+    """Whether it goes through a TURN server; None when the engine does not tell."""
 
     @property
     def rtt_s(self) -> float | None: ...

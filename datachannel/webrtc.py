@@ -149,6 +149,7 @@ class AiortcAttempt:
         await self._sctp.start(RTCSctpCapabilities(maxMessageSize=MESSAGE_BYTES_MAX), _SCTP_PORT)
         if not await self._link.opened():
             raise Unavailable("the channel did not open")
+        self._link.is_relayed = aiortc_fixes.is_relayed(self._ice)
         return self._link
 
     async def add_candidates(self, candidates: Sequence[Candidate], *, complete: bool) -> None:

@@ -78,7 +78,8 @@ Blob = Annotated[bytes, msgspec.Meta(max_length=SIGNAL_BYTES_MAX)]
 Text = Annotated[str, msgspec.Meta(max_length=TEXT_CHARS_MAX)]
 ServerName = Annotated[str, msgspec.Meta(max_length=SERVER_NAME_CHARS_MAX)]
 
-Outcome = Literal["direct", "relay", "failed"]
+Outcome = Literal["direct", "relay", "unknown", "failed"]
+"""How an attempt at a link ended; of one that stands its engine may not tell the path."""
 
 _T = TypeVar("_T")
 

@@ -351,6 +351,8 @@ class Server:
                 self.metrics.signals.labels("passed").inc()
             case Absent():
                 self.metrics.signals.labels("absent").inc()
+            case Joined(ice_lifetime_s=lifetime_s) | IceServers(lifetime_s=lifetime_s):
+                self.metrics.turn_grants.inc(lifetime_s > 0)
             case _:
                 pass
         connection.queue(encode(message))

@@ -18,6 +18,7 @@ from datachannel.mesh import Mesh
 from datachannel.signals import AttemptId, SignalBox
 from signaling.messages import IceServer, MemberId
 from tests.support.members import a_member, counted_bytes
+from tests.support.memory_link import MemoryLink
 from tests.support.sctp_harness import run_virtual
 from tests.support.signal_hub import Air, Hub, MemoryEngine
 
@@ -146,6 +147,34 @@ def test_dialling_each_other_ends_with_one_session_whatever_happens_to_signals(d
             if not attempt.closed
         ]
         assert len(open_links) == 2
+
+    in_world(main)
+
+
+@pytest.mark.parametrize(
+    ("is_relayed", "outcome"), [(True, "relay"), (False, "direct"), (None, "unknown")]
+)
+def test_how_a_link_came_about_is_reported_once_by_who_offered(
+    is_relayed: bool | None, outcome: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(MemoryLink, "is_relayed", is_relayed)
+
+    async def main(world: World) -> None:
+        low, high = world.members
+        await high.mesh.session(low.id)
+        await asyncio.sleep(0.1)
+        assert (low.port.outcomes, high.port.outcomes) == ([outcome], [])
+
+    in_world(main)
+
+
+def test_a_link_that_does_not_come_about_is_reported_too():
+    async def main(world: World) -> None:
+        low, high = world.members
+        low.engine.fails = True
+        await unavailable(low, high.id)
+        assert low.port.outcomes[0] == "failed"
+        assert high.port.outcomes == []
 
     in_world(main)
 

@@ -16,7 +16,14 @@ from datachannel import rendezvous as module
 from datachannel.credentials import Credentials, MemberCard
 from datachannel.errors import Unavailable
 from datachannel.joining import WORDS, websocket_address
-from datachannel.rendezvous import JoinOutcome, JoinRefused, Rendezvous, Unreachable, join_once
+from datachannel.rendezvous import (
+    JoinOutcome,
+    JoinRefused,
+    Rendezvous,
+    Unreachable,
+    _pause_of,
+    join_once,
+)
 from signaling.config import Limits
 from signaling.messages import FAILED_CODES, SIGNAL_BYTES_MAX, IceServer, MemberId
 from signaling.turn import TurnConfig
@@ -125,6 +132,34 @@ async def test_a_signal_that_does_not_arrive_tells_that_the_member_is_offline(ur
         await until(anna, sees(anna, BEN, online=False))
         await anna.send_signal(BEN.member_id, b"hello?")
         await anna.send_signal(MemberId(bytes(32)), b"hello?")
+
+
+async def test_the_server_counts_what_is_reported(url: str):
+    anna = a_rendezvous(url, ANNA)
+    await anna.report("direct")  # nobody hears it, and nothing is wrong
+    async with running(anna):
+        await until(anna, lambda: anna.connected)
+        await anna.report("relay")
+        async with asyncio.timeout(5):
+            while await metric(url, "link_outcomes_total", outcome="relay") != 1:
+                pass
+        assert await metric(url, "link_outcomes_total", outcome="direct") == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "asked_s", "pause_s"),
+    [
+        ("restarting", 3.5, 3.5),
+        ("restarting", 9_999.0, 600.0),
+        ("rate_limited", 3.5, 15.0),
+        ("rate_limited", 50.0, 50.0),
+        ("server_full", 9_999.0, 600.0),
+    ],
+)
+def test_who_is_refused_comes_back_as_the_server_asks_within_bounds(
+    code: str, asked_s: float, pause_s: float
+):
+    assert _pause_of(JoinRefused(code, "", asked_s)) == pause_s
 
 
 async def test_a_new_card_reaches_the_others_and_outlives_the_connection(tmp_path: Path):

@@ -61,6 +61,11 @@ async def test_frames_of_every_size_cross_in_order_in_both_directions(parts):
         assert pair.anna.rtt_s is None or pair.anna.rtt_s < 1
 
 
+async def test_a_link_knows_that_no_relay_is_in_between():
+    async with connected(aiortc_fixes.FIXED_PARTS) as pair:
+        assert (pair.anna.is_relayed, pair.ben.is_relayed) == (False, False)
+
+
 async def test_frames_of_other_sizes_are_a_bug_of_the_caller():
     async with connected() as pair:
         for size in (0, 65_537):

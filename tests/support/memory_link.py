@@ -24,6 +24,7 @@ class MemoryLink:
     """One end. `memory_links` makes two."""
 
     engine = "memory"
+    is_relayed: bool | None = None
 
     def __init__(self, remote: MemberId) -> None:
         self.remote = remote

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datachannel.credentials import Credentials, MemberCard
 from datachannel.errors import Unavailable
 from datachannel.signals import Candidate, Description
-from signaling.messages import IceServer, MemberId
+from signaling.messages import IceServer, MemberId, Outcome
 from tests.support.members import card_of, counted_bytes
 from tests.support.memory_link import MemoryLink
 
@@ -51,11 +51,15 @@ class Port:
         self.on_signal: Callable[[MemberId, bytes], None] = lambda *_: None
         self.ice_servers: tuple[IceServer, ...] = ()
         self.connected = True
+        self.outcomes: list[Outcome] = []
 
     def members(self) -> dict[MemberId, Known]:
         return {
             member: port.known for member, port in self._hub.ports.items() if member != self._me
         }
+
+    async def report(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
 
     async def send_signal(self, to: MemberId, blob: bytes) -> None:
         if not self.connected:
