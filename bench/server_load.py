@@ -16,13 +16,8 @@ from typing import Any, cast
 import uvloop
 from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 
-from datachannel.rendezvous import (
-    CONNECT_TIMEOUT_S,
-    JOIN_TIMEOUT_S,
-    RETRY_GROWTH,
-    RETRY_S_MAX,
-    RETRY_S_MIN,
-)
+from datachannel.rendezvous import RETRY_GROWTH, RETRY_S_MAX, RETRY_S_MIN
+from datachannel.server_socket import CONNECT_TIMEOUT_S, JOIN_TIMEOUT_S
 from signaling.messages import (
     VERSION,
     Challenge,

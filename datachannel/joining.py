@@ -6,6 +6,7 @@ Pure, so that the two ends of it can be tested without a socket.
 from __future__ import annotations
 
 import ipaddress
+from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from datachannel.credentials import Credentials
@@ -39,6 +40,40 @@ class JoinRefused(Exception):
     def __init__(self, code: str, text: str, retry_after_s: float = 0.0) -> None:
         super().__init__(text)
         self.code, self.text, self.retry_after_s = code, text, retry_after_s
+
+
+class Servers(Protocol):
+    """Which server to be at. It may change while the program runs."""
+
+    async def address(self) -> str:
+        """The URL to try now. Raises Unreachable."""
+        ...
+
+    def joined(self, url: str) -> None:
+        """This server has let the member in."""
+        ...
+
+    def failed(self, url: str) -> bool:
+        """It was not reached, has refused, or broke off. Whether another is to be tried at once."""
+        ...
+
+
+class OneServer:
+    """Always the same server."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def address(self) -> str:
+        """See Servers."""
+        return self._url
+
+    def joined(self, url: str) -> None:
+        """See Servers."""
+
+    def failed(self, url: str) -> bool:
+        """See Servers."""
+        return False
 
 
 def refusal_of(failed: Failed) -> JoinRefused:

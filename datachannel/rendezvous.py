@@ -18,57 +18,39 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
-import aiohttp
-
 from datachannel.credentials import Credentials, MemberCard, seal_card
-from datachannel.joining import (
-    JoinRefused,
-    Unreachable,
-    refusal_of,
-    signed_join,
-    websocket_address,
-)
+from datachannel.joining import JoinRefused, Servers, Unreachable, refusal_of
 from datachannel.relays import RelayBook
 from datachannel.roster import Friend, Roster
+from datachannel.server_socket import Socket, close, connected, receive, send
 from signaling.messages import (
     PERMANENT_CODES,
-    SERVER_MESSAGE_BYTES_MAX,
     SIGNAL_BYTES_MAX,
-    VERSION,
     Absent,
     Arrived,
-    Challenge,
     Departed,
     Failed,
-    FromServer,
     IceServer,
     IceServers,
-    Join,
     Joined,
     Leave,
     MemberId,
-    MessageError,
+    Outcome,
     Removed,
     RenewIce,
+    Report,
     Signal,
     UpdateCard,
-    decode_from_server,
-    encode,
 )
 
 __all__ = ["Friend", "JoinOutcome", "JoinRefused", "Rendezvous", "Unreachable", "join_once"]
 
 log = logging.getLogger("covey.rendezvous")
 
-CONNECT_TIMEOUT_S = 15.0
-JOIN_TIMEOUT_S = 15.0
-SEND_TIMEOUT_S = 15.0
-CLOSE_TIMEOUT_S = 2.0
-HEARTBEAT_S = 20.0
 RETRY_S_MIN = 0.5
 RETRY_S_MAX = 60.0
 RETRY_GROWTH = 1.7
@@ -101,18 +83,18 @@ class Rendezvous:
     def __init__(
         self,
         *,
-        url: str,
+        servers: Servers,
         credentials: Credentials,
         card: MemberCard,
         create: bool,
         random_bytes: Callable[[int], bytes],
         jitter: random.Random,
     ) -> None:
-        self._url, self._credentials, self._create = url, credentials, create
+        self._servers, self._credentials, self._create = servers, credentials, create
         self._random_bytes, self._jitter = random_bytes, jitter
         # Sealed once: the server remembers nothing new when the same card comes again.
         self._card = seal_card(credentials, card, random_bytes(NONCE_BYTES))
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._socket: Socket | None = None
         self._roster = Roster(credentials)
         self._joined = asyncio.Event()
         self._refused: JoinRefused | None = None
@@ -147,32 +129,32 @@ class Rendezvous:
         loop = asyncio.get_running_loop()
         retry_s = RETRY_S_MIN
         while not self._has_left:
-            wait_s = 0.0
+            wait_s, url = 0.0, None
             try:
-                async with _connected(self._url, self._credentials, self._card, self._create) as (
+                url = await self._servers.address()
+                async with connected(url, self._credentials, self._card, self._create) as (
                     socket,
                     welcome,
                 ):
+                    self._servers.joined(url)
                     began = loop.time()
-                    self._welcome(socket, welcome)
-                    renewing = asyncio.create_task(self._renew_relays())
                     try:
-                        await self._listen(socket)
+                        await self._stay(socket, welcome)
                     finally:
-                        renewing.cancel()
-                        await asyncio.wait([renewing])
-                        self._gone()
                         if loop.time() - began > STEADY_S:
                             retry_s = RETRY_S_MIN
             except JoinRefused as refused:
-                if refused.code in PERMANENT_CODES:
+                has_another = url is not None and self._servers.failed(url)
+                if refused.code in PERMANENT_CODES and not has_another:
                     self._refused = refused
                     self._joined.set()
                     raise
                 log.warning("the server refuses for now: %s", refused.code)
-                wait_s = _pause_of(refused)
+                wait_s = 0.0 if has_another else _pause_of(refused)
             except Unreachable as error:
                 log.info("%s", error)
+                if url is not None:
+                    self._servers.failed(url)
             if not self._has_left:
                 # Never sooner than the server asks; else between the half and the whole pause.
                 jitter = self._jitter.random()
@@ -185,6 +167,11 @@ class Rendezvous:
             raise ValueError(f"a signal of {len(blob)} bytes")
         await self._send(Signal(to, blob))
 
+    async def report(self, outcome: Outcome) -> None:
+        """Tell the server how an attempt at a link ended: that alone, for its counters."""
+        with suppress(Unreachable):
+            await self._send(Report(outcome))
+
     async def update_card(self, card: MemberCard) -> None:
         """Tell everyone of a new name or offer: now, or with the next connection."""
         self._card = seal_card(self._credentials, card, self._random_bytes(NONCE_BYTES))
@@ -196,11 +183,21 @@ class Rendezvous:
         await self._send(Leave())
         self._has_left = True
         if self._socket is not None:
-            await _close(self._socket)
+            await close(self._socket)
 
     # --- listening --------------------------------------------------------------------------
 
-    def _welcome(self, socket: aiohttp.ClientWebSocketResponse, welcome: Joined) -> None:
+    async def _stay(self, socket: Socket, welcome: Joined) -> None:
+        self._welcome(socket, welcome)
+        renewing = asyncio.create_task(self._renew_relays())
+        try:
+            await self._listen(socket)
+        finally:
+            renewing.cancel()
+            await asyncio.wait([renewing])
+            self._gone()
+
+    def _welcome(self, socket: Socket, welcome: Joined) -> None:
         self._relays.take(welcome.ice_servers, welcome.ice_lifetime_s, now=_now())
         self.created = self.created or welcome.created
         self._roster.welcome(welcome)
@@ -208,11 +205,11 @@ class Rendezvous:
         self._joined.set()
         self._tell_of_change()
 
-    async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _listen(self, socket: Socket) -> None:
         loop = asyncio.get_running_loop()
         began, heard = loop.time(), 0
         while True:
-            message = await _receive(socket)
+            message = await receive(socket)
             heard += 1
             if heard > MESSAGES_BURST_MAX + (loop.time() - began) * MESSAGES_PER_S_MAX:
                 raise Unreachable("the server says more than an honest one has to say")
@@ -261,10 +258,10 @@ class Rendezvous:
         except Exception:
             log.exception("a change of the group could not be handled")
 
-    async def _send(self, message: Signal | UpdateCard | Leave | RenewIce) -> None:
+    async def _send(self, message: Signal | UpdateCard | Leave | Report | RenewIce) -> None:
         if self._socket is None:
             raise Unreachable("the server is not connected")
-        await _send(self._socket, message)
+        await send(self._socket, message)
 
 
 def _now() -> float:
@@ -288,104 +285,5 @@ async def join_once(
 ) -> JoinOutcome:
     """Join, and end the connection. Raises JoinRefused, Unreachable."""
     sealed = seal_card(credentials, card, random_bytes(NONCE_BYTES))
-    async with _connected(url, credentials, sealed, create) as (_, welcome):
+    async with connected(url, credentials, sealed, create) as (_, welcome):
         return JoinOutcome(welcome.created, len(welcome.members))
-
-
-@asynccontextmanager
-async def _connected(
-    url: str, credentials: Credentials, card: bytes, create: bool
-) -> AsyncIterator[tuple[aiohttp.ClientWebSocketResponse, Joined]]:
-    """A connection that has joined. Raises JoinRefused, Unreachable."""
-    address, server_name = websocket_address(url)
-    stay = aiohttp.TraceConfig()
-    stay.on_request_redirect.append(_stay_here)
-    async with aiohttp.ClientSession(
-        cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[stay]
-    ) as session:
-        socket = await _open_socket(session, address, server_name)
-        try:
-            yield socket, await _join(socket, credentials, card, server_name, create)
-        finally:
-            await _close(socket)
-
-
-async def _stay_here(*_: object) -> None:
-    """A server must not send us about, least of all to what listens at home."""
-    raise aiohttp.ClientError("redirected")
-
-
-async def _open_socket(
-    session: aiohttp.ClientSession, address: str, server_name: str
-) -> aiohttp.ClientWebSocketResponse:
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            return await session.ws_connect(
-                address,
-                headers={"Host": server_name},  # exactly what the signatures cover
-                heartbeat=HEARTBEAT_S,
-                max_msg_size=SERVER_MESSAGE_BYTES_MAX,
-                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
-            )
-    except aiohttp.WSServerHandshakeError as error:
-        why = "is busy" if error.status == 503 else "is no signaling server"
-        raise Unreachable(f"{server_name} {why}") from error
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise Unreachable(f"no connection to {server_name}") from error
-
-
-async def _join(
-    socket: aiohttp.ClientWebSocketResponse,
-    credentials: Credentials,
-    card: bytes,
-    server_name: str,
-    create: bool,
-) -> Joined:
-    try:
-        async with asyncio.timeout(JOIN_TIMEOUT_S):
-            challenge = await _receive(socket)
-            if isinstance(challenge, Failed):
-                raise refusal_of(challenge)
-            if not isinstance(challenge, Challenge) or challenge.version != VERSION:
-                raise Unreachable(f"{server_name} speaks another language than this program")
-            await _send(socket, signed_join(credentials, card, server_name, challenge, create))
-            welcome = await _receive(socket)
-    except TimeoutError as error:
-        raise Unreachable(f"{server_name} does not answer") from error
-    if isinstance(welcome, Failed):
-        raise refusal_of(welcome)
-    if not isinstance(welcome, Joined):
-        raise Unreachable("the server speaks out of turn")
-    return welcome
-
-
-async def _receive(socket: aiohttp.ClientWebSocketResponse) -> FromServer:
-    """The next message. Raises Unreachable when there is none, or one that is none."""
-    try:
-        message = await socket.receive()
-    except (aiohttp.ClientError, OSError) as error:
-        raise Unreachable("the connection to the server broke") from error
-    if message.type is not aiohttp.WSMsgType.BINARY:
-        raise Unreachable("the server has closed the connection")
-    try:
-        return decode_from_server(message.data)
-    except MessageError as error:
-        raise Unreachable("the server sent something that is no message") from error
-
-
-async def _close(socket: aiohttp.ClientWebSocketResponse) -> None:
-    """End the connection. aiohttp alone waits as long as the server goes on talking."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await socket.close()
-
-
-async def _send(
-    socket: aiohttp.ClientWebSocketResponse,
-    message: Join | Signal | UpdateCard | Leave | RenewIce,
-) -> None:
-    try:
-        async with asyncio.timeout(SEND_TIMEOUT_S):
-            await socket.send_bytes(encode(message))
-    except (aiohttp.ClientError, OSError, RuntimeError) as error:
-        raise Unreachable("the connection to the server broke") from error

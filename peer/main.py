@@ -20,6 +20,7 @@ from chunking.keys import MemberKeys, derive_group
 from datachannel.credentials import Credentials, MemberCard
 from datachannel.engine import LinkInfo
 from datachannel.engines import BestEngine
+from datachannel.joining import OneServer
 from datachannel.link import PeerSession
 from datachannel.mesh import Mesh
 from datachannel.rendezvous import Friend, JoinRefused, Rendezvous, join_once
@@ -159,7 +160,7 @@ async def assemble(state: StateFolder, config: Config, secrets: Secrets) -> Asyn
         )
     )
     rendezvous = Rendezvous(
-        url=config.server,
+        servers=OneServer(config.server),
         credentials=credentials,
         card=_card(credentials, config.member_name, config.offer_bytes),
         create=True,  # a server that lost its memory learns the group anew from its members

@@ -30,7 +30,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "aioice": ("datachannel/webrtc", "datachannel/aiortc_fixes"),
     "aiolibdatachannel": ("datachannel/libdatachannel",),
     "aiohttp": (
-        "datachannel/rendezvous.py",
+        "datachannel/server_socket.py",
         "signaling/server.py",
         "signaling/main.py",
         "peer/api.py",

@@ -36,10 +36,13 @@ async def embedded_server(
     config = ServerConfig(data=data, host=network.address, limits=LIMITS)
     serving = asyncio.create_task(serve(config, ready=ready.set_result))
     try:
-        await asyncio.wait([serving, ready], return_when=asyncio.FIRST_COMPLETED)
-        if serving.done():
-            serving.result()
-        url = await ready
+        serving.add_done_callback(lambda _: ready.cancel())
+        try:
+            url = await ready
+        except asyncio.CancelledError:
+            if serving.done():
+                serving.result()
+            raise
         name = f"covey-{random_bytes(NAME_BYTES).hex()}"
         async with network.announced(name, urlsplit(url).port or 0, standing=False):
             yield LanServer(name, url, standing=False)

@@ -121,8 +121,10 @@ class LocalNetwork:
             for address in info.parsed_addresses(IPVersion.V4Only)
         )
         url = next((url for url in urls if url is not None), None)
+        if url is None:
+            return None
         is_standing = info.properties.get(b"standing") == b"1"
-        return url and LanServer(name.removesuffix(f".{SERVICE}"), url, is_standing)
+        return LanServer(name.removesuffix(f".{SERVICE}"), url, is_standing)
 
     async def close(self) -> None:
         """Ask nobody any more."""

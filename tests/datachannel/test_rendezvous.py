@@ -15,7 +15,7 @@ from datachannel import relays
 from datachannel import rendezvous as module
 from datachannel.credentials import Credentials, MemberCard
 from datachannel.errors import Unavailable
-from datachannel.joining import WORDS, websocket_address
+from datachannel.joining import WORDS, OneServer, websocket_address
 from datachannel.rendezvous import (
     JoinOutcome,
     JoinRefused,
@@ -49,7 +49,7 @@ async def url(tmp_path: Path):
 
 def a_rendezvous(url: str, credentials: Credentials, *, create: bool = True) -> Rendezvous:
     return Rendezvous(
-        url=url,
+        servers=OneServer(url),
         credentials=credentials,
         card=card_of(credentials, "a name"),
         create=create,

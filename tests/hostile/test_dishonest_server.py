@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from datachannel import rendezvous as module
+from datachannel import server_socket
 from datachannel.credentials import Credentials, MemberCard, seal_card
+from datachannel.joining import OneServer
 from datachannel.rendezvous import JoinOutcome, Rendezvous, Unreachable, join_once
 from signaling.messages import (
     CARD_BYTES_MAX,
@@ -39,12 +41,12 @@ def _quickly(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "RETRY_S_MIN", 0.01)
     monkeypatch.setattr(module, "RETRY_S_MAX", 0.02)
     monkeypatch.setattr(module, "REFUSED_S_MIN", 0.01)
-    monkeypatch.setattr(module, "CLOSE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(server_socket, "CLOSE_TIMEOUT_S", 0.2)
 
 
 def a_rendezvous(url: str) -> Rendezvous:
     return Rendezvous(
-        url=url,
+        servers=OneServer(url),
         credentials=ANNA,
         card=card_of(ANNA, "anna"),
         create=False,

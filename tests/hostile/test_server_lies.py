@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datachannel import rendezvous as module
+from datachannel import server_socket
 from datachannel.credentials import seal_card
-from datachannel.joining import signed_join
+from datachannel.joining import OneServer, signed_join
 from datachannel.relays import usable_ice_servers
 from datachannel.rendezvous import JoinRefused, Rendezvous, Unreachable, join_once
 from datachannel.roster import Roster
@@ -56,12 +57,12 @@ def _quickly(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "RETRY_S_MIN", 0.01)
     monkeypatch.setattr(module, "RETRY_S_MAX", 0.02)
     monkeypatch.setattr(module, "REFUSED_S_MIN", 0.01)
-    monkeypatch.setattr(module, "CLOSE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(server_socket, "CLOSE_TIMEOUT_S", 0.2)
 
 
 def a_rendezvous(url: str) -> Rendezvous:
     return Rendezvous(
-        url=url,
+        servers=OneServer(url),
         credentials=ANNA,
         card=card_of(ANNA, "anna"),
         create=False,
@@ -260,7 +261,7 @@ async def test_a_server_does_not_send_us_elsewhere():
 
 @pytest.mark.parametrize("silent", ["before the challenge", "after the join"])
 async def test_a_server_that_keeps_quiet_is_given_up(silent: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "JOIN_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(server_socket, "JOIN_TIMEOUT_S", 0.05)
 
     async def behave(visit: Visit) -> None:
         if silent == "after the join":

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from bench.group import covey
+from datachannel.joining import OneServer
 from datachannel.rendezvous import Rendezvous, Unreachable
 from signaling.messages import Joined, MemberId
 from tests.support.balancer import balancer
@@ -90,7 +91,7 @@ class Member:
     def __init__(self, url: str, group: int, number: int) -> None:
         self.credentials = a_member(f"member {group} {number}", group=f"group {group}")
         self.rendezvous = Rendezvous(
-            url=url,
+            servers=OneServer(url),
             credentials=self.credentials,
             card=card_of(self.credentials),
             create=True,
