@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from bench.group import LocalGroup
+from tests.support.crash_points import make_bases
 
 
 @pytest.fixture
@@ -41,3 +43,21 @@ def folder(tmp_path) -> Path:
     os.utime(root / "letter", ns=(5, 1_111_111_111_111_111_111))
     os.mkfifo(root / "a fifo")
     return root
+
+
+@pytest.fixture(scope="session")
+def memory(tmp_path_factory):
+    """A folder in memory, where the system has one: for many small files that nobody keeps."""
+    if not os.access("/dev/shm", os.W_OK):
+        yield tmp_path_factory.mktemp("memory")
+        return
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="covey-tests-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def bases(memory):
+    """A group after each of some nights, for crashes to begin from."""
+    folder = memory / "bases"
+    folder.mkdir()
+    yield from make_bases(folder)
