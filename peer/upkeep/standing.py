@@ -10,7 +10,8 @@ it is done only when no friend can change it:
   of every pack even if the catalog places none: a new catalog does not know of friends who were
   away. No friend gets two shares of a pack.
 - So does a friend who answered, but lacks most of what the catalog places with it: a disk that is
-  not mounted answers like that.
+  not mounted answers like that. The next complete night takes its word for it (`reconcile`), so
+  that a second check, after that night, counts it like everybody else.
 - A pack whose shares still lie in the spool is not given up: the next night ships them.
 
 Pure, but for the catalog that is read.
