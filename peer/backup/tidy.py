@@ -2,8 +2,8 @@
 
 Nothing is deleted here. The result says which snapshots the next root record names and which packs
 are needed by none of them; they go when that root record is at enough friends (`Catalog.settle`).
-When anything is not known for sure (a tree of an old snapshot cannot be read tonight), everything
-stays.
+While the last snapshot cannot be read, so that nobody knows how drastic tonight was, every snapshot
+stays; while one of those that stay cannot be read, every pack does.
 """
 
 from __future__ import annotations
@@ -50,20 +50,22 @@ def tidy(
     catalog: Catalog, reader: RangeReader, snapshot: ChunkId, time_ns: int, wishes: Wishes
 ) -> Tidied:
     """Apply retention and sweep. `snapshot` is tonight's."""
-    hold = wishes.hold
     catalog.adopt_copies()
     before = [row for row in catalog.snapshots() if row.id != snapshot]
-    everything = Tidied([row.id for row in before], [], [], bytearray(), Change(), hold)
+    hold, change = wishes.hold, Change()
+    staying = [row.id for row in before]
     try:
-        for row in before:
-            fill_nodes(catalog, reader, row.id)
+        if before:
+            fill_nodes(catalog, reader, before[-1].id)
+            change = _change(catalog, before[-1].id, snapshot)
+        if change.is_drastic and not _holds(before, hold):
+            hold = before[-1].id
+        staying = _staying(before, time_ns, wishes, hold)
+        for ident in staying:
+            fill_nodes(catalog, reader, ident)
     except NotToBeHad as error:
-        log.warning("nothing is tidied tonight: an old snapshot cannot be read: %s", error)
-        return everything
-    change = _change(catalog, before[-1].id, snapshot) if before else Change()
-    if change.is_drastic and not _holds(before, hold):
-        hold = before[-1].id
-    staying = _staying(before, time_ns, wishes, hold)
+        log.warning("nothing is swept tonight: an old snapshot cannot be read: %s", error)
+        return Tidied(staying, [], [], bytearray(), change, hold)
     live = _marked(catalog, [*staying, snapshot])
     uses = [
         measure(use.pack, use.kind, use.length, use.numbers, use.lengths, live)

@@ -457,3 +457,19 @@ def test_when_an_old_tree_cannot_be_read_everything_stays(member, files):
     ready = ready_of(member.night(files, keep=ONLY_TODAY))
     assert ready.kept == before
     assert not ready.removed_packs
+
+
+def test_an_old_snapshot_that_is_lost_for_good_goes_when_its_time_has_come(member, files):
+    first = ready_of(member.night(files)).snapshot
+    (files / "new").write_bytes(os.urandom(10_000))
+    member.night(files)
+    catalog = Catalog(member.catalog_path)
+    catalog.drop_pack(catalog.find_chunks([first])[first].pack)
+    catalog.close()
+    keep = "3 daily 0 weekly 0 monthly 0 yearly"
+    assert ready_of(member.night(files, keep=keep)).removed_packs == 0
+    assert first in snapshots(member)
+    (files / "new").unlink()
+    removed = [ready_of(member.night(files, keep=keep)).removed_packs for _ in range(4)]
+    assert first not in snapshots(member)
+    assert any(removed)
