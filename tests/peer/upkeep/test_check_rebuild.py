@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench.trees import compare_trees
-from chunking.formats import PACK_INDEX
+from chunking.formats import PACK_DATA, PACK_INDEX
 from datachannel.errors import Refusal
 from datachannel.messages import Get
 from peer.backup import settings
@@ -21,7 +21,7 @@ from peer.service import Event, Problem
 from peer.upkeep.renew import open_catalog, rebuild
 from peer.upkeep.retention import parse_keep
 from signaling.messages import MemberId
-from tests.peer.upkeep.test_check import check
+from tests.peer.upkeep.test_check import check, share_file
 from tests.support.small_group import SmallGroup, small_group
 
 
@@ -156,6 +156,25 @@ async def test_until_the_last_step_the_old_catalog_is_the_one(tmp_path, files, m
         assert (await renew(group))["ok"]
         assert group.member.catalog.get_meta("only the old one has this") is None
         assert not list(group.member.home.glob("scratch-*"))
+
+
+async def test_a_pack_that_was_given_up_is_taken_back_when_its_shares_turn_up(tmp_path, files):
+    async with small_group(tmp_path / "group", 5) as group:
+        await group.backup(files)
+        before = contents(group.member.catalog)
+        data = next(iter(group.member.catalog.packs(kind=PACK_DATA)))
+        kept = {}
+        for number in range(4):
+            _, path = share_file(group, data, number)
+            kept[path] = path.read_bytes()
+            path.unlink()
+        assert (await check(group))["summary"]["given_up_packs"] == 1
+        assert data.id not in contents(group.member.catalog)
+        for path, share in kept.items():
+            path.write_bytes(share)
+        assert (await renew(group))["ok"]
+        assert contents(group.member.catalog) == before
+        assert (await check(group, 100))["ok"]
 
 
 async def test_with_nobody_there_nothing_is_lost(tmp_path, files):
