@@ -108,7 +108,7 @@ class ExitedElsewhere:
 
 @dataclass(frozen=True, slots=True)
 class LeftElsewhere:
-    """This member has left the group for good."""
+    """This member has left the group for good, there or here."""
 
     name_id: bytes
     member: MemberId
@@ -135,12 +135,14 @@ class Undelivered:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """All of a group as it was when the first member of this instance had entered.
+    """All of a group as it was when `entered` had, the first member of this instance.
 
-    `here` are the members that are known to be connected here.
+    `here` are the members that are known to be connected here. None has entered when the picture
+    was asked for, after all members here were told of again.
     """
 
     name_id: bytes
+    entered: MemberId | None
     members: dict[MemberId, bytes]
     elsewhere: dict[MemberId, str]
     here: frozenset[MemberId]
@@ -148,17 +150,20 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """This member is known to be connected here."""
+    """What was told of this member here has been done: it is known to be here, with this card."""
 
     name_id: bytes
     member: MemberId
+    card: bytes
+    how: How
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """What was told of this group cannot be: another instance has made it with another key."""
+    """This member cannot have entered: its group has another key elsewhere, or is full."""
 
     name_id: bytes
+    member: MemberId
 
 
 Heard = (

@@ -2,8 +2,9 @@
 
 A room is a group with members here. It is opened with what the store found, just before the first
 of them joins, and closes after the last. Members who are connected to another instance are
-`elsewhere`. Two connections of one member at two instances are put in order by the store: of what
-is heard, the later counts, and a member here counts as `settled` when the store has confirmed it.
+`elsewhere`. Two connections of one member at two instances are put in order by the store: it lets
+hear of everything in one order, of what was done here too. As long as a member's own joins are
+`pending`, what is heard of it elsewhere is older than its connection here; later it is newer.
 """
 
 from __future__ import annotations
@@ -64,13 +65,14 @@ class Place:
     signal_bytes: Bucket
     cards: Bucket
     grants: Bucket
-    settled: bool = False
 
 
 class Presences:
-    """All rooms of this instance."""
+    """All rooms of this instance. `is_shared` when there may be others."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_shared: bool) -> None:
+        self._is_shared = is_shared
+        self._pending: dict[tuple[bytes, MemberId], int] = {}
         self._rooms: dict[bytes, Room] = {}
         self._places: dict[int, Place] = {}
         self.notices: list[Notice] = []
@@ -93,9 +95,11 @@ class Presences:
         return notices
 
     def everything(self) -> list[tuple[Group, list[Notice]]]:
-        """All groups with members here, and who is; none of it is settled any more."""
-        for place in self._places.values():
-            place.settled = False
+        """All groups with members here, and who is, for a store that lets hear none of what was
+        told before."""
+        self._pending = {
+            (place.room.group.name_id, place.member): 1 for place in self._places.values()
+        }
         return [
             (room.group, [_entered(room, member, "again", is_news=True) for member in room.online])
             for room in self._rooms.values()
@@ -103,6 +107,7 @@ class Presences:
 
     def heard(self, heard: Heard) -> Outgoing:
         """Something that came from the store. Of groups without members here it is nothing."""
+        self._note_what_was_done(heard)
         room = self._rooms.get(heard.name_id)
         if room is None:
             return []
@@ -121,9 +126,8 @@ class Presences:
                 return [] if here is None else [(here, Absent(to))]
             case Picture():
                 return self._look(room, heard)
-            case Settled(_, member):
-                self._settle(room, member)
-                return []
+            case Settled(_, member, card, _):
+                return self._settled(room, member, card)
             case Conflict():
                 return self._empty(room)
 
@@ -133,7 +137,7 @@ class Presences:
         out: Outgoing = []
         here = room.online.get(member)
         if here is not None:
-            if not self._places[here].settled:
+            if (room.group.name_id, member) in self._pending:
                 return []  # it has come here since
             out.append((here, REPLACED if how == "joins" else COME_AGAIN))
             self._forget(here)
@@ -158,8 +162,6 @@ class Presences:
 
     def _look(self, room: Room, picture: Picture) -> Outgoing:
         """Make the room as the picture is, but for who has come here since."""
-        for member in picture.here:
-            self._settle(room, member)
         out: Outgoing = []
         for member in room.group.members.keys() - picture.members.keys() - room.online.keys():
             out += self._left_elsewhere(room, member)
@@ -177,10 +179,29 @@ class Presences:
                 room.elsewhere[member] = instance
         return out
 
-    def _settle(self, room: Room, member: MemberId) -> None:
-        here = room.online.get(member)
-        if here is not None:
-            self._places[here].settled = True
+    def _settled(self, room: Room, member: MemberId, card: bytes) -> Outgoing:
+        """It was here, with this card; if it has gone since, that is yet to be heard elsewhere."""
+        if member in room.online:
+            return []
+        out: Outgoing = []
+        if room.group.members.get(member) != card:
+            out = self._entered_elsewhere(room, member, card, "", "card")
+        return out + self._exited_elsewhere(room, member, room.elsewhere.get(member, ""))
+
+    def _note_what_was_done(self, heard: Heard) -> None:
+        match heard:
+            case Picture(name_id, None, _, _, here):
+                done = [(name_id, member) for member in here]
+            case Settled(name_id, member, _, "joins") | Conflict(name_id, member):
+                done = [(name_id, member)]
+            case Picture(name_id, entered) if entered is not None:
+                done = [(name_id, entered)]
+            case _:
+                return
+        for key in done:
+            left = self._pending.pop(key, 0) - 1
+            if left > 0:
+                self._pending[key] = left
 
     def _empty(self, room: Room) -> Outgoing:
         """Everybody here comes again, to the group as it is."""
@@ -194,6 +215,9 @@ class Presences:
     def _tell_of(self, room: Room, member: MemberId, card: bytes, how: How) -> None:
         is_news = room.group.members.get(member) != card
         room.group.members[member] = card
+        if how == "joins" and self._is_shared:
+            key = (room.group.name_id, member)
+            self._pending[key] = self._pending.get(key, 0) + 1
         if is_news or how == "joins":
             self.notices.append(_entered(room, member, how, is_news=is_news))
 

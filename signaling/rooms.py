@@ -65,8 +65,9 @@ class Rooms(Presences):
         *,
         limits: Limits,
         grant: Grant | None = None,
+        is_shared: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(is_shared=is_shared)
         self._verify, self._limits = verify, limits
         self._grant = grant or _nothing
         self._admission = Admission(limits)

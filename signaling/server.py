@@ -88,7 +88,9 @@ class Server:
         self._names = tuple(name.lower() for name in config.names)
         self._proxies = [ipaddress.ip_network(one, strict=False) for one in config.proxies]
         relays = Relays(config.ice_servers, config.turn, wall_s)
-        self._rooms = Rooms(verify, limits=config.limits, grant=relays.grant)
+        self._rooms = Rooms(
+            verify, limits=config.limits, grant=relays.grant, is_shared=store.is_shared
+        )
         self._numbers = itertools.count(1)
         self._connections: dict[int, Connection] = {}
         self.door = Door(config.limits, is_proxy=self._is_proxy)

@@ -34,6 +34,9 @@ class Store(Protocol):
     `tell` and `find` take effect in the order of the calls.
     """
 
+    is_shared: bool
+    """Whether other instances may use it, so that there is something to hear."""
+
     @property
     def is_ready(self) -> bool:
         """Whether groups can be found and remembered now."""

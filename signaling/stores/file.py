@@ -86,6 +86,8 @@ class AtomicJsonStorage(Storage):
 class TinyDbStore:
     """The groups of one server. The file is read before the first use."""
 
+    is_shared = False
+
     def __init__(self, folder: Path, limits: Limits) -> None:
         """Open or create it, which may take a while. Raises StoreError."""
         try:

@@ -13,7 +13,8 @@ NAME and members are 32 raw bytes. A session is one unbroken stay of an instance
 ends in whatever way, its lease runs out, and any other one takes its members offline (`REAP`).
 
 A message on a channel is a letter, the group's name, a member, and the rest, as `parse` reads it.
-Since a step tells everybody while nothing else happens, a session hears all steps in their order.
+Since a step tells everybody while nothing else happens, a session hears all steps in their order,
+and its own among them: what it hears of a member after its own step is newer than that.
 """
 
 from __future__ import annotations
@@ -100,9 +101,10 @@ tell(name, me, 'e' .. name .. member .. me .. how .. card)
 redis.call('HSET', online_of(name), member, me)
 local is_first = redis.call('SADD', 'covey:at:' .. me, name)
 if before and before ~= me then depart(before, name) end
-if how == 'j' then
-  local news = is_first == 1 and 'p' .. name .. member .. picture(name) or 'h' .. name .. member
-  redis.call('PUBLISH', 'covey:to:' .. me, news)
+if how == 'j' and is_first == 1 then
+  redis.call('PUBLISH', 'covey:to:' .. me, 'p' .. name .. member .. picture(name))
+else
+  redis.call('PUBLISH', 'covey:to:' .. me, 'h' .. name .. member .. how .. card)
 end
 return 1
 """
@@ -138,6 +140,7 @@ if at and at ~= me then return 0 end
 redis.call('HDEL', online_of(name), member)
 if redis.call('HDEL', group_of(name), member) == 0 then return 0 end
 tell(name, me, 'l' .. name .. member)
+redis.call('PUBLISH', 'covey:to:' .. me, 'l' .. name .. member)
 if redis.call('HLEN', group_of(name)) == 1 then
   redis.call('DEL', group_of(name))
   redis.call('DECR', 'covey:groups')
@@ -242,11 +245,11 @@ def parse(data: bytes, me: str) -> Heard | None:
                 raise Garbled("a picture of nothing")
             here = frozenset(one for one, session in online.items() if session == me)
             elsewhere = {one: session for one, session in online.items() if session != me}
-            return Picture(name, group.members, elsewhere, here)
+            return Picture(name, None if member == name else member, group.members, elsewhere, here)
         case b"h":
-            return Settled(name, member)
+            return Settled(name, member, _card(rest[1:]), _how(rest[:1]))
         case b"c":
-            return Conflict(name)
+            return Conflict(name, member)
     raise Garbled("no message")
 
 

@@ -68,6 +68,8 @@ class _Step:
 class RedisStore:
     """Registry, presence and letters of all instances at one Redis."""
 
+    is_shared = True
+
     def __init__(
         self,
         url: str,

@@ -96,7 +96,9 @@ class Story:
 
     def __init__(self, provider: atheris.FuzzedDataProvider) -> None:
         self.provider = provider
-        self.rooms = Rooms(lambda key, message, signature: signature != bytes(64), limits=LIMITS)
+        self.rooms = Rooms(
+            lambda key, message, signature: signature != bytes(64), limits=LIMITS, is_shared=True
+        )
         self.registry = Registry()
         self.registry.has_refused = True  # what other instances say does not reach it
         self.connected: set[int] = set()
@@ -174,7 +176,7 @@ class Story:
     def a_rest(self) -> bytes:
         card = self.provider.ConsumeBytes(8)
         return self.provider.PickValueInList(
-            [SESSION.encode() + b"j" + card, SESSION.encode(), self.a_member() + card, card]
+            [SESSION.encode() + b"j" + card, SESSION.encode(), self.a_member() + card, b"j" + card]
         )
 
     def a_join(self) -> Join:

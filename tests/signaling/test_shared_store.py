@@ -114,15 +114,18 @@ async def die(instance: Instance) -> None:
 async def test_an_instance_hears_of_its_groups_and_of_no_other(redis: RedisServer):
     async with an_instance(redis, "one") as one, an_instance(redis, "two") as two:
         one.enter(ANNA, b"anna's")
-        assert await one.hears_a(Picture) == Picture(NAME, {ANNA: b"anna's"}, {}, frozenset({ANNA}))
+        assert await one.hears_a(Picture) == Picture(
+            NAME, ANNA, {ANNA: b"anna's"}, {}, frozenset({ANNA})
+        )
         found = await two.store.find(NAME)
         (at_one,) = found.elsewhere.values()
         assert found == Found(Group(NAME, KEY, {ANNA: b"anna's"}), {ANNA: at_one})
         one.enter(CARLA, b"carla's")
-        assert await one.hears_a(Settled) == Settled(NAME, CARLA)
+        assert await one.hears_a(Settled) == Settled(NAME, CARLA, b"carla's", "joins")
         two.enter(BEN, b"ben's")
         assert await two.hears_a(Picture) == Picture(
             NAME,
+            BEN,
             {ANNA: b"anna's", BEN: b"ben's", CARLA: b"carla's"},
             {ANNA: at_one, CARLA: at_one},
             frozenset({BEN}),
@@ -143,7 +146,7 @@ async def test_an_instance_hears_of_its_groups_and_of_no_other(redis: RedisServe
         assert await two.hears_a(LeftElsewhere) == LeftElsewhere(NAME, CARLA)
         two.enter(BEN, b"ben's newest", how="card")  # nobody is at one any more
         await two.store.find(NAME)
-        assert one.all == []
+        assert one.all == [LeftElsewhere(NAME, CARLA)], "its own step, and nothing of others"
 
 
 async def test_who_enters_elsewhere_is_told_to_be_there_and_not_here(redis: RedisServer):
@@ -165,7 +168,7 @@ async def test_two_keys_for_one_name_are_a_conflict_for_the_later(redis: RedisSe
     async with an_instance(redis, "one") as one, an_instance(redis, "two") as two:
         await one.store.record(one.enter(ANNA))
         two.enter(BEN, key=OTHER_KEY)
-        assert await two.hears_a(Conflict) == Conflict(NAME)
+        assert await two.hears_a(Conflict) == Conflict(NAME, BEN)
         assert (await two.store.find(NAME)).group == Group(NAME, KEY, {ANNA: b"card"})
 
 
@@ -173,8 +176,9 @@ async def test_the_member_that_is_too_many_is_a_conflict(redis: RedisServer):
     async with an_instance(redis, "one") as one:
         for number in range(MEMBERS_MAX):
             one.enter(MemberId(bytes([number]) * 32))
-        one.enter(MemberId(b"too many".ljust(32)))
-        assert await one.hears_a(Conflict) == Conflict(NAME)
+        late = MemberId(b"too many".ljust(32))
+        one.enter(late)
+        assert await one.hears_a(Conflict) == Conflict(NAME, late)
         found = await one.store.find(NAME)
         assert found.group is not None
         assert len(found.group.members) == MEMBERS_MAX

@@ -11,6 +11,7 @@ class Registry:
     """Remembers groups as each store promises to; refuses as long as it is told to."""
 
     is_ready = takes_groups = takes_members = True
+    is_shared = False
     failures = 0
 
     def __init__(self, groups: list[Group] | None = None) -> None:
