@@ -1,10 +1,11 @@
 """The words of joining: the server's address and name, the signed Join, and what a no means.
 
-Pure, so that the two ends of it can be tested without a socket.
+No socket is here, so that the two ends of it can be tested without one.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -54,7 +55,11 @@ class Servers(Protocol):
         ...
 
     def failed(self, url: str) -> bool:
-        """It was not reached, has refused, or broke off. Whether another is to be tried at once."""
+        """It was not reached, has refused, or broke off. Whether there is another to try."""
+        ...
+
+    async def better(self, url: str) -> None:
+        """Come back when `url`, at which the member is, is to be left for another."""
         ...
 
 
@@ -74,6 +79,10 @@ class OneServer:
     def failed(self, url: str) -> bool:
         """See Servers."""
         return False
+
+    async def better(self, url: str) -> None:
+        """See Servers."""
+        await asyncio.Event().wait()
 
 
 def refusal_of(failed: Failed) -> JoinRefused:

@@ -139,7 +139,7 @@ class Rendezvous:
                     self._servers.joined(url)
                     began = loop.time()
                     try:
-                        await self._stay(socket, welcome)
+                        await self._stay(url, socket, welcome)
                     finally:
                         if loop.time() - began > STEADY_S:
                             retry_s = RETRY_S_MIN
@@ -187,14 +187,21 @@ class Rendezvous:
 
     # --- listening --------------------------------------------------------------------------
 
-    async def _stay(self, socket: Socket, welcome: Joined) -> None:
+    async def _stay(self, url: str, socket: Socket, welcome: Joined) -> None:
+        """Until the connection breaks, or another server is to be tried."""
         self._welcome(socket, welcome)
-        renewing = asyncio.create_task(self._renew_relays())
+        listening = asyncio.create_task(self._listen(socket))
+        leaving = asyncio.create_task(self._servers.better(url))
+        tasks = [listening, leaving, asyncio.create_task(self._renew_relays())]
         try:
-            await self._listen(socket)
+            await asyncio.wait([listening, leaving], return_when=asyncio.FIRST_COMPLETED)
+            for task in (listening, leaving):
+                if task.done():
+                    task.result()
         finally:
-            renewing.cancel()
-            await asyncio.wait([renewing])
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._gone()
 
     def _welcome(self, socket: Socket, welcome: Joined) -> None:

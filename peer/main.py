@@ -14,20 +14,24 @@ import secrets as system_secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from chunking.keys import MemberKeys, derive_group
 from datachannel.credentials import Credentials, MemberCard
 from datachannel.engine import LinkInfo
 from datachannel.engines import BestEngine
-from datachannel.joining import OneServer
+from datachannel.joining import WORDS, Servers
 from datachannel.link import PeerSession
 from datachannel.mesh import Mesh
-from datachannel.rendezvous import Friend, JoinRefused, Rendezvous, join_once
+from datachannel.rendezvous import Friend, JoinOutcome, JoinRefused, Rendezvous, join_once
 from peer import __version__
 from peer.api import serve_api
 from peer.blocking import run_blocking
 from peer.engine import EngineProcess
+from peer.finding.order import NotFound
+from peer.finding.real import find_for_joining, servers_of
+from peer.finding.servers import Place
 from peer.holding.requests import HoldingHandler
 from peer.holding.store import ShareStore
 from peer.jobs import run_job
@@ -148,6 +152,33 @@ async def _expire_held(store: ShareStore) -> None:
 @contextlib.asynccontextmanager
 async def assemble(state: StateFolder, config: Config, secrets: Secrets) -> AsyncIterator[Assembly]:
     """A member at work while the context lasts. The caller holds the state folder's lock."""
+
+    async def keep(place: Place) -> None:
+        if state.joined:  # a recovery writes its own at its end
+            await run_blocking(partial(state.update_config, place=place))
+
+    async with (
+        servers_of(
+            config.group,
+            config.place,
+            save=keep,
+            data=state.home / "server",
+            random_bytes=random_bytes,
+            jitter=_jitter(),
+        ) as servers,
+        _assemble(state, config, secrets, servers) as assembly,
+    ):
+        yield assembly
+
+
+def _jitter() -> random.Random:
+    return random.Random(system_secrets.randbits(64))
+
+
+@contextlib.asynccontextmanager
+async def _assemble(
+    state: StateFolder, config: Config, secrets: Secrets, servers: Servers
+) -> AsyncIterator[Assembly]:
     await run_blocking(drop_unfinished, state.home)
     credentials = _credentials(secrets)
     keys = MemberKeys.from_master(secrets.master)
@@ -160,12 +191,12 @@ async def assemble(state: StateFolder, config: Config, secrets: Secrets) -> Asyn
         )
     )
     rendezvous = Rendezvous(
-        servers=OneServer(config.server),
+        servers=servers,
         credentials=credentials,
         card=_card(credentials, config.member_name, config.offer_bytes),
         create=True,  # a server that lost its memory learns the group anew from its members
         random_bytes=random_bytes,
-        jitter=random.Random(system_secrets.randbits(64)),
+        jitter=_jitter(),
     )
     mesh = Mesh(
         credentials=credentials,
@@ -254,24 +285,47 @@ async def join(
     password: str,
     space: int,
     name: str,
-    server: str,
+    server: str | None,
     create: bool,
 ) -> Joined:
-    """Make a new member in an empty state folder. Raises JoinRefused, Unreachable, StateError."""
+    """Make a new member in an empty state folder.
+
+    `server` is a URL, `lan`, or None to find it. Raises NotFound, JoinRefused, Unreachable,
+    StateError.
+    """
+    remembered, urls = await find_for_joining(group, server)
     master = random_bytes(MASTER_BYTES)
     secrets = await _derive(group, password, master)
     credentials = _credentials(secrets)
     card = _card(credentials, name, space)
-    outcome = await join_once(server, credentials, card, create, random_bytes=random_bytes)
+    outcome = await _join_any(urls, credentials, card, create=create)
     config = Config(
         group=group.strip(),
-        server=server,
+        server=remembered,
         member_name=name,
         offer_bytes=space,
         created_ns=time.time_ns(),
     )
     await run_blocking(state.create, config, secrets)
     return Joined(words_of(master), outcome.created)
+
+
+async def _join_any(
+    urls: Sequence[str], credentials: Credentials, card: MemberCard, *, create: bool
+) -> JoinOutcome:
+    """Join where the group is, or else start it: at the first, or at the one that we will run."""
+    call = partial(join_once, credentials=credentials, card=card, random_bytes=random_bytes)
+    if len(urls) == 1:
+        return await call(urls[0], create=create)
+    for url in urls:
+        try:
+            return await call(url, create=False)
+        except JoinRefused as refused:
+            if refused.code != "unknown_group":
+                raise
+    if not create:
+        raise JoinRefused("unknown_group", WORDS["unknown_group"])
+    return await call(urls[0], create=True) if urls else JoinOutcome(created=True, members=0)
 
 
 async def _derive(group: str, password: str, master: bytes) -> Secrets:
@@ -293,18 +347,24 @@ async def recover(
     group: str,
     words: Sequence[str],
     password: str,
-    server: str,
+    server: str | None,
     name: str,
     space: int,
 ) -> AsyncIterator[Event]:
-    """Make a lost member anew; `space` 0 gives as much as before."""
+    """Make a lost member anew; `space` 0 gives as much as before. Raises as `join` does."""
+    remembered, urls = await find_for_joining(group, server)
+    if not urls:
+        raise NotFound(
+            "No server was found on the local network.",
+            "Start the computer of a friend who is in the group, or name a server with --server.",
+        )
     secrets = await _derive(group, password, master_of(" ".join(words)))
     credentials = _credentials(secrets)
     card = _card(credentials, name, space)
-    await join_once(server, credentials, card, False, random_bytes=random_bytes)
+    await _join_any(urls, credentials, card, create=False)
     config = Config(
         group=group.strip(),
-        server=server,
+        server=remembered,
         member_name=name,
         offer_bytes=space,
         created_ns=time.time_ns(),
@@ -319,7 +379,7 @@ async def recover(
             offer = space or (before if isinstance(before, int) else DEFAULT_OFFER_BYTES)
             final = Config(
                 group=config.group,
-                server=server,
+                server=remembered,
                 member_name=name,
                 offer_bytes=offer,
                 created_ns=config.created_ns,

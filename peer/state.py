@@ -39,6 +39,8 @@ import keyring.errors
 import msgspec
 import platformdirs
 
+from peer.finding.servers import Place
+
 CONFIG_VERSION = 1
 SCRATCH_PREFIX = "scratch-"
 """Folders of the state folder with what is on its way; nothing in them outlives its job."""
@@ -76,6 +78,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     offer_bytes: int
     created_ns: int
     secrets_in: str = "file"
+    previous_server: str = ""
+    moves: int = 0
+
+    @property
+    def place(self) -> Place:
+        """Where the group is."""
+        return Place(self.server, self.previous_server, self.moves)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,12 +261,14 @@ class StateFolder:
     def update_config(
         self,
         *,
-        server: str | None = None,
+        place: Place | None = None,
         member_name: str | None = None,
         offer_bytes: int | None = None,
     ) -> Config:
         """Change what is given and leave the rest; answers the new config."""
-        given = {"server": server, "member_name": member_name, "offer_bytes": offer_bytes}
+        given: dict[str, object] = {"member_name": member_name, "offer_bytes": offer_bytes}
+        if place is not None:
+            given |= {"server": place.url, "moves": place.moves, "previous_server": place.previous}
         changes = {name: value for name, value in given.items() if value is not None}
         config = msgspec.structs.replace(self.config(), **changes)
         self._write_config(config)

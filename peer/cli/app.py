@@ -16,6 +16,7 @@ import click
 
 from peer.cli import history, looking, membership, output, running, serving, work
 from peer.cli.running import ToldToEnd, Wishes
+from peer.finding.order import NotFound
 from peer.service import Problem
 from peer.state import AlreadyJoined, AlreadyRunning, NotJoined, StateError
 from peer.words import WordsError
@@ -98,6 +99,8 @@ def explain(error: BaseException) -> Problem:
     if isinstance(error, Unreachable):
         step = "Check the address and the network, and whether `covey serve` runs there."
         return Problem(f"The server cannot be reached: {error}.", step, code="unreachable")
+    if isinstance(error, NotFound):
+        return Problem(str(error), error.next_step, code="no_server")
     if isinstance(error, Unavailable):
         return Problem(f"A friend cannot be reached: {error}.", "Try again.", code="unavailable")
     if isinstance(error, StateError):

@@ -29,7 +29,9 @@ _password_file = click.option(
 _server = click.option(
     "--server",
     envvar=SERVER_VARIABLE,
-    help=f"URL of the group's server (or {SERVER_VARIABLE}).",
+    metavar="URL",
+    help=f"The group's server (or {SERVER_VARIABLE}), or `lan`. Without it the domain in the "
+    "group's name is asked, as in smiths@example.org, or else the local network.",
 )
 _name = click.option("--name", help="What friends call this computer; its host name otherwise.")
 
@@ -69,7 +71,7 @@ def join(
     asking.check_fits(space, state.home)
     if words_file:
         _check_writable(words_file)
-    attempt = _Attempt(wishes, state, group, space, _named(name), _checked_server(server))
+    attempt = _Attempt(wishes, state, group, space, _named(name), server)
     password, typed = asking.password(password_file, twice=create)
     result = attempt.create(password) if create else attempt.join_or_ask(password, typed=typed)
     _hand_over(wishes, group, result, words_file)
@@ -79,7 +81,13 @@ class _Attempt:
     """One wish to join, which may need several tries."""
 
     def __init__(
-        self, wishes: Wishes, state: StateFolder, group: str, space: int, name: str, server: str
+        self,
+        wishes: Wishes,
+        state: StateFolder,
+        group: str,
+        space: int,
+        name: str,
+        server: str | None,
     ) -> None:
         self._wishes = wishes
         self._state = state
@@ -202,7 +210,6 @@ def recover(
     _check_empty(state)
     if space is not None:
         asking.check_fits(space, state.home)
-    address = _checked_server(server)
     key = asking.recovery_words(words_file)
     password, _ = asking.password(password_file, twice=False)
 
@@ -212,7 +219,7 @@ def recover(
             group=group,
             words=key,
             password=password,
-            server=address,
+            server=server,
             name=_named(name),
             space=space or 0,
         )
@@ -226,16 +233,6 @@ def recover(
 
 def _named(name: str | None) -> str:
     return (name or platform.node().partition(".")[0] or "computer").strip()
-
-
-def _checked_server(server: str | None) -> str:
-    if not server:
-        raise click.UsageError(
-            f"Which server? Use --server http://HOST:PORT, or set {SERVER_VARIABLE}."
-        )
-    if "://" not in server:
-        raise click.UsageError(f"«{output.shown(server)}» is not a URL; begin with https://.")
-    return server
 
 
 def _check_empty(state: StateFolder) -> None:

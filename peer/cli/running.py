@@ -61,7 +61,7 @@ class Entry(Protocol):
         password: str,
         space: int,
         name: str,
-        server: str,
+        server: str | None,
         create: bool,
     ) -> Awaitable[JoinResult]: ...
 
@@ -72,7 +72,7 @@ class Entry(Protocol):
         group: str,
         words: Sequence[str],
         password: str,
-        server: str,
+        server: str | None,
         name: str,
         space: int,
     ) -> AsyncIterator[Event]: ...

@@ -77,6 +77,11 @@ if TYPE_CHECKING:
     help="A STUN server, stun:HOST:3478. TURN servers over UDP are asked anyway.",
 )
 @click.option(
+    "--announce",
+    is_flag=True,
+    help="Tell the local network by mDNS, so that members there need no address.",
+)
+@click.option(
     "--log",
     "log_style",
     type=click.Choice(["text", "json"]),
@@ -97,6 +102,7 @@ def serve(
     turn_urls: tuple[str, ...],
     turn_secret_file: Path | None,
     stun_urls: tuple[str, ...],
+    announce: bool,
     log_style: Literal["text", "json"],
 ) -> None:
     """Run the signaling server; the first line that it prints is its URL."""
@@ -120,7 +126,13 @@ def serve(
             turn=_turn(turn_urls, turn_secret_file),
         )
         logs.set_up(log_style)
-        run(main.serve(config, ready=ready))
+        if announce:
+            from peer.finding.real import serve_on_lan
+            from peer.main import random_bytes
+
+            run(serve_on_lan(config, ready=ready, random_bytes=random_bytes))
+        else:
+            run(main.serve(config, ready=ready))
 
 
 def _network(text: str) -> str:

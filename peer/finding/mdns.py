@@ -43,6 +43,16 @@ def own_address() -> str | None:
     return None
 
 
+def is_ours(address: str) -> bool:
+    """Whether this computer has this address now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
 class LocalNetwork:
     """What is announced now. Made by `local_network`."""
 
@@ -137,7 +147,7 @@ class LocalNetwork:
 async def local_network(address: str | None = None) -> AsyncIterator[LocalNetwork]:
     """Listen to the local network of this address, or of the usual one. Raises NoLan."""
     address = address or own_address()
-    if address is None:
+    if address is None or not is_ours(address):
         raise NoLan("this computer is in no local network")
     try:
         zeroconf = AsyncZeroconf(interfaces=[address], ip_version=IPVersion.V4Only)

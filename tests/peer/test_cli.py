@@ -180,7 +180,7 @@ def test_more_space_than_the_disk_has_is_refused(newcomer: Terminal, password_fi
 
 @pytest.mark.parametrize(
     ("missing", "said"),
-    [("--server", "Which server?"), ("--password-file", "There is no password")],
+    [("--password-file", "There is no password"), ("--space", "--space")],
 )
 def test_what_a_script_forgot_is_a_usage_error(
     newcomer: Terminal, password_file: str, missing: str, said: str

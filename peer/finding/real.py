@@ -1,0 +1,127 @@
+"""Finding put together with the real network: for joining, and for a member at work."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+from datachannel.joining import Servers
+from peer.finding.embedded import NAME_BYTES, embedded_server, is_there
+from peer.finding.lan import LanServer
+from peer.finding.lan_servers import LOOK_S, CannotHost, LanServers, Network
+from peer.finding.mdns import LocalNetwork, NoLan, local_network, own_address
+from peer.finding.order import LAN, Asking, At, NotFound, OnLan, domain_of, source_of
+from peer.finding.servers import KnownServers, Place
+from peer.finding.wellknown import ask_domain
+from peer.ports import RandomBytes
+from signaling.config import ServerConfig
+from signaling.main import serve
+from signaling.stores import StoreError
+
+ADDRESS_VARIABLE = "COVEY_LAN_ADDRESS"
+"""This computer's address in the local network that is meant, where it has several."""
+
+
+def lan_address() -> str | None:
+    """This computer's address in its local network, as the person or the system says."""
+    return os.environ.get(ADDRESS_VARIABLE) or own_address()
+
+
+async def find_for_joining(group: str, address: str | None) -> tuple[str, list[str]]:
+    """(what to remember as the group's server, the URLs to try now). Raises NotFound.
+
+    On the local network there may be none: then this member's agent will run one.
+    """
+    match source_of(group, address):
+        case At(url):
+            return url, [url]
+        case Asking(domain):
+            url = await ask_domain(domain)
+            return url, [url]
+        case OnLan():
+            try:
+                async with local_network(lan_address()) as network:
+                    found = await network.look(LOOK_S)
+                    there = [one.url for one in found if await is_there(one.url)]
+            except NoLan as error:
+                step = "Name a server with --server, or connect to a network first."
+                raise NotFound(f"No server can be found: {error}.", step) from error
+            return LAN, there
+
+
+@asynccontextmanager
+async def servers_of(
+    group: str,
+    place: Place,
+    *,
+    save: Callable[[Place], Awaitable[None]],
+    data: Path,
+    random_bytes: RandomBytes,
+    jitter: random.Random,
+) -> AsyncIterator[Servers]:
+    """The servers of a member at work; `data` is for one that it runs itself."""
+    if place.url != LAN:
+        domain = domain_of(group)
+        ask = None if domain is None else lambda: ask_domain(domain)
+        yield KnownServers(place, save=save, ask=ask)
+        return
+
+    def host(network: Network) -> AbstractAsyncContextManager[LanServer]:
+        return _hosted(cast("LocalNetwork", network), data, random_bytes)
+
+    servers = LanServers(
+        own_address=lan_address,
+        open_network=_opened,
+        host=host,
+        is_there=is_there,
+        jitter=jitter,
+    )
+    try:
+        yield servers
+    finally:
+        await servers.close()
+
+
+@asynccontextmanager
+async def _opened(address: str) -> AsyncIterator[Network]:
+    try:
+        async with local_network(address) as network:
+            yield network
+    except NoLan as error:
+        raise CannotHost(str(error)) from error
+
+
+@asynccontextmanager
+async def _hosted(
+    network: LocalNetwork, data: Path, random_bytes: RandomBytes
+) -> AsyncIterator[LanServer]:
+    try:
+        async with embedded_server(network, data, random_bytes) as server:
+            yield server
+    except (NoLan, StoreError, OSError) as error:
+        raise CannotHost(f"no server can be run here: {error}") from error
+
+
+async def serve_on_lan(
+    config: ServerConfig, *, ready: Callable[[str], None], random_bytes: RandomBytes
+) -> None:
+    """Run a server that is announced on the local network. Raises NotFound, StoreError, OSError."""
+    listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    try:
+        async with local_network(lan_address()) as network, asyncio.TaskGroup() as tasks:
+            tasks.create_task(serve(config, ready=listening.set_result))
+            url = await listening
+            name = f"covey-{random_bytes(NAME_BYTES).hex()}"
+            async with network.announced(name, urlsplit(url).port or 0, standing=True):
+                ready(url)
+                await asyncio.Event().wait()
+    except NoLan as error:
+        raise NotFound(
+            f"The server cannot be announced: {error}.", "Leave out --announce."
+        ) from error
