@@ -21,7 +21,7 @@ from peer.catalog import SnapshotRow
 from peer.jobs import Work, run_job
 from peer.member import Emit, Member
 from peer.restore.browse import Browser
-from peer.restore.job import RestoreJob, new_fetcher, remembered, scratch_folder
+from peer.restore.job import PATIENCE_S, RestoreJob, new_fetcher, remembered, scratch_folder
 from peer.service import CHECKS, Answer, Event, Problem
 from peer.upkeep import drill
 from peer.upkeep.check import Check
@@ -268,7 +268,16 @@ class Node:
         async def work(emit: Emit) -> Event:
             row = await self._find_snapshot(snapshot)
             await self._ready()
-            job = RestoreJob(self._m, row, to, list(paths), overwrite, emit, dry_run=dry_run)
+            job = RestoreJob(
+                self._m,
+                row,
+                to,
+                list(paths),
+                overwrite,
+                emit,
+                dry_run=dry_run,
+                patience_s=PATIENCE_S,
+            )
             return await job.run()
 
         return self._exclusive("restoring", work)

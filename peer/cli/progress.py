@@ -33,6 +33,7 @@ _STAGES = {
     "ship": "Sending",
     "finish": "Finishing",
     "fetch": "Fetching",
+    "wait": "Waiting for friends",
     "write": "Writing",
     "check": "Checking",
     "drill": "Trying a restore",

@@ -208,6 +208,18 @@ def _sweep(folder: Folder) -> None:
     with contextlib.suppress(OSError):  # it may be another's: writing in it will tell
         for name in folder.names():
             process = unfinished_by(name)
-            if process is not None and not psutil.pid_exists(process):
-                with contextlib.suppress(OSError):
+            if process is None:
+                continue
+            with contextlib.suppress(OSError):
+                if not _was_running(process, folder.stat(name).st_ctime):
                     folder.unlink(name)
+
+
+def _was_running(process: int, when_s: float) -> bool:
+    """Whether the process of this number was there then; numbers are given anew after a restart."""
+    try:
+        return bool(psutil.Process(process).create_time() <= when_s)
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True

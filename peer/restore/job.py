@@ -12,7 +12,7 @@ from pathlib import Path
 
 from chunking.formats import ShareName
 from peer.backup.messages import Failed, Note, Progress
-from peer.catalog import SnapshotRow
+from peer.catalog import PackRow, SnapshotRow
 from peer.member import SCRATCH_BYTES_MAX, Emit, Engine, Member
 from peer.restore.fetch import Fetcher, PackUnavailable, Whereabouts
 from peer.restore.messages import (
@@ -27,10 +27,16 @@ from peer.restore.messages import (
 )
 from peer.service import Event, Problem, done, note, progress
 from peer.state import SCRATCH_PREFIX
+from signaling.messages import MemberId
 
 log = logging.getLogger("covey.restore")
 
 REPORT_EVERY_S = 0.25
+PATIENCE_S = 120.0
+"""How long a person's restore waits for friends to come (back) while nothing arrives whole."""
+LOOK_FOR_FRIENDS_S = 0.25
+TRY_AGAIN_S = 10.0
+"""A pack that could not be had is tried again when other friends are there, or after so long."""
 LOST_NAMED_MAX = 1000
 """Lost files named in the summary; all of them are told as notes."""
 
@@ -79,14 +85,17 @@ class RestoreJob:
         emit: Emit,
         *,
         dry_run: bool = False,
+        patience_s: float = 0.0,
     ) -> None:
         self._m, self._snapshot = member, snapshot
+        self._patience_s = patience_s
+        self._waiting = 0
         self._target, self._paths, self._overwrite = target, paths, overwrite
         self._emit, self._dry_run = emit, dry_run
         self._lost: list[dict[str, str]] = []
         self._lost_count = 0
         self._now = Progress(0, 0, 0, 0)
-        self._started = asyncio.get_running_loop().time()
+        self._started = self._arrived = asyncio.get_running_loop().time()
 
     async def run(self) -> Event:
         """The whole restore; the event that ends it."""
@@ -146,11 +155,7 @@ class RestoreJob:
     async def _fetch(self, engine: Engine, need: NeedPack | NeedRange) -> None:
         try:
             pack = await self._m.run_blocking(self._m.catalog.pack, need.row)
-            if isinstance(need, NeedPack):
-                engine.send(HavePack(need.row, await self._fetcher.fetch(pack, need.row)))
-            else:
-                await self._fetcher.fetch_range(pack, need.row, need.offset, need.length)
-                engine.send(HaveRange(need.row, need.offset, need.length))
+            engine.send(await self._fetch_patiently(pack, need))
         except PackUnavailable as error:
             engine.send(LostPack(need.row, str(error)))
         except OSError as error:
@@ -159,6 +164,44 @@ class RestoreJob:
             # The engine waits for an answer; a fault of ours must not leave it waiting for ever.
             log.exception("a pack could not be fetched")
             engine.send(LostPack(need.row, "Covey met a fault of its own"))
+
+    async def _fetch_patiently(
+        self, pack: PackRow, need: NeedPack | NeedRange
+    ) -> HavePack | HaveRange:
+        """Raises PackUnavailable when it cannot be had, and nothing else arrives for long."""
+        while True:
+            there = self._online()
+            try:
+                answer = await self._fetch_once(pack, need)
+            except PackUnavailable:
+                if not await self._may_try_again(there):
+                    raise
+            else:
+                self._arrived = asyncio.get_running_loop().time()
+                return answer
+
+    async def _fetch_once(self, pack: PackRow, need: NeedPack | NeedRange) -> HavePack | HaveRange:
+        if isinstance(need, NeedPack):
+            return HavePack(need.row, await self._fetcher.fetch(pack, need.row))
+        await self._fetcher.fetch_range(pack, need.row, need.offset, need.length)
+        return HaveRange(need.row, need.offset, need.length)
+
+    async def _may_try_again(self, there: set[MemberId]) -> bool:
+        """Wait for other friends to be there than `there`; false when patience has ended."""
+        loop = asyncio.get_running_loop()
+        again = loop.time() + TRY_AGAIN_S
+        self._waiting += 1
+        try:
+            while loop.time() < self._arrived + self._patience_s:
+                if self._online() != there or loop.time() > again:
+                    return True
+                await asyncio.sleep(LOOK_FOR_FRIENDS_S)
+            return False
+        finally:
+            self._waiting -= 1
+
+    def _online(self) -> set[MemberId]:
+        return {friend.member for friend in self._m.friends.members().values() if friend.online}
 
     def _lose(self, path: str, text: str) -> None:
         self._lost_count += 1
@@ -177,8 +220,9 @@ class RestoreJob:
         left = None
         if now.bytes and now.bytes_total:
             left = seconds * max(now.bytes_total - now.bytes, 0) / now.bytes
+        stage = "wait" if self._waiting else "write" if now.bytes else "fetch"
         return progress(
-            "write" if now.bytes else "fetch",
+            stage,
             files=now.files,
             files_total=now.files_total or None,
             bytes_done=now.bytes,

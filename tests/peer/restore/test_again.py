@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench.trees import compare_trees
@@ -150,16 +153,28 @@ def test_what_may_not_be_replaced_is_told_unless_it_is_the_same(member, files, b
     assert done.kept >= 5
 
 
+def begun_later_than(number: int) -> Callable[[psutil.Process], float]:
+    """`create_time` on a computer that was started again and gave a process this number."""
+    real = psutil.Process.create_time
+    return lambda process: 2.0**40 if process.pid == number else real(process)
+
+
 def test_what_a_killed_restore_left_unfinished_is_removed_and_nothing_else(
-    member, files, back, tmp_path
+    member, files, back, monkeypatch
 ):
     dead = Path(f"{back}/folder/.covey-999999999-3.part")
     alive = Path(f"{back}/folder/.covey-1-3.part")
     other = Path(f"{back}/folder/.covey-notes.part")
     for path in (dead, alive, other):
         path.write_text("half")
-    restore(member, back, files)
+    with subprocess.Popen(["sleep", "60"]) as later:
+        again = Path(f"{back}/folder/.covey-{later.pid}-3.part")
+        again.write_text("half, and written before")
+        monkeypatch.setattr(psutil.Process, "create_time", begun_later_than(later.pid))
+        restore(member, back, files)
+        later.kill()
     assert not dead.exists()
+    assert not again.exists()
     assert alive.exists()
     assert other.exists()
 
