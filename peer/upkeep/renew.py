@@ -22,7 +22,7 @@ from chunking.formats import FormatError
 from chunking.keys import MemberKeys
 from chunking.root import RootRecord, open_root
 from peer.backup.marks import read_marks, write_marks
-from peer.catalog import Catalog, CatalogError, SnapshotRow
+from peer.catalog import Catalog, CatalogError, NewPack, SnapshotRow
 from peer.member import Emit, Member
 from peer.restore.job import scratch_folder
 from peer.restore.rebuild import NothingToRecover, find_root
@@ -103,10 +103,27 @@ def _complete(member: Member, new: Catalog, record: RootRecord) -> int:
             value = member.catalog.get_meta(key)
             if value is not None:
                 new.set_meta(key, value)
+        _keep_unlisted(member.catalog, new)
     except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
         log.warning("the old catalog cannot be read: %s", error)
     write_marks(new, marks)
     return sum(1 for _ in new.packs())
+
+
+def _keep_unlisted(old: Catalog, new: Catalog) -> None:
+    """Bring over packs that are safe at friends and that no index pack lists yet.
+
+    They are of a night that did not end, or were listed by an index pack that was given up: the
+    next night lists them. Without this it would take their shares for garbage.
+    """
+    for row in old.packs():
+        if not row.safe or row.index_pack or row.is_copy or new.pack_by_id(row.id) is not None:
+            continue
+        chunks = tuple(old.chunks_of(row.pack))
+        pack = NewPack(row.id, row.kind, row.needed, row.length, row.shares, chunks)
+        number = new.record_pack(pack).pack
+        places = old.placements(row.pack).items()
+        new.record_placements([(number, share, holder) for share, holder in places], {number})
 
 
 def _replace(member: Member, new_path: Path) -> None:

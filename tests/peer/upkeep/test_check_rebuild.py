@@ -17,6 +17,7 @@ from datachannel.messages import Get
 from peer.backup import settings
 from peer.backup.marks import add_marks, read_looks, read_marks
 from peer.catalog import Catalog, CatalogError
+from peer.restore.job import RestoreJob
 from peer.service import Event, Problem
 from peer.upkeep.renew import open_catalog, rebuild
 from peer.upkeep.retention import parse_keep
@@ -175,6 +176,29 @@ async def test_a_pack_that_was_given_up_is_taken_back_when_its_shares_turn_up(tm
         assert (await renew(group))["ok"]
         assert contents(group.member.catalog) == before
         assert (await check(group, 100))["ok"]
+
+
+async def test_packs_that_a_lost_index_pack_listed_are_not_lost_by_a_rebuild(tmp_path, files):
+    """Friends' index does not list them again before the next night has made a new one."""
+    async with small_group(tmp_path / "group", 5) as group:
+        await group.backup(files)
+        (files / "file 0").rename(tmp_path / "only in the first snapshot")
+        await group.backup()
+        index = next(iter(group.member.catalog.packs(kind=PACK_INDEX)))
+        for number in range(1, 5):
+            share_file(group, index, number)[1].unlink()
+        assert (await check(group))["summary"]["given_up_packs"] == 1
+        kinds = sorted(row.kind for row in group.member.catalog.packs())
+        assert (await renew(group))["ok"]
+        assert sorted(row.kind for row in group.member.catalog.packs()) == kinds
+        assert (await group.backup())["ok"]
+        assert (await check(group, 100))["ok"]
+        first = group.member.catalog.snapshots()[0]
+        target = tmp_path / "back"
+        job = RestoreJob(group.member, first, str(target), [], "always", lambda event: None)
+        assert (await job.run())["ok"]
+        back = Path(f"{target}{files}") / "file 0"
+        assert back.read_bytes() == (tmp_path / "only in the first snapshot").read_bytes()
 
 
 async def test_with_nobody_there_nothing_is_lost(tmp_path, files):
