@@ -52,6 +52,7 @@ HELD_BYTES_MAX = 8 * 1024 * 1024  # data that arrived before what precedes it; a
 TSNS_AHEAD_MAX = 0xFFFF  # what a SACK can express
 SACK_GAPS_MAX = 200  # a SACK has to fit a packet of 1189 bytes
 SACK_DUPLICATES_MAX = 32
+GAP_SACKS_MAX = 4  # in one flush: three make the peer retransmit, each takes a look at all gaps
 SACK_DELAY_S = 0.02  # 200 ms, which the RFC allows, makes small exchanges crawl
 BACKLOG_PACKETS_MAX = 256  # of other kinds than DATA and SACK: a handshake has four
 _HALF = SCTP_TSN_MODULO // 2
@@ -82,6 +83,8 @@ class SerialOrderSctp(RTCSctpTransport):
         self._fragments_bytes = 0
         self._packets_unacknowledged = 0
         self._sack_handle: asyncio.TimerHandle | None = None
+        self._gap_sacks = 0  # since the last flush
+        self._is_sack_due = False  # with the next flush
         self._out: list[bytes] = []  # packets that go out with the next flush
         self._flush_handle: asyncio.Handle | None = None
         self._backlog: deque[bytes] = deque()
@@ -254,7 +257,14 @@ class SerialOrderSctp(RTCSctpTransport):
 
     def _sack_soon(self, *, at_once: bool) -> None:
         self._packets_unacknowledged += 1
-        if at_once or self._early or self._sack_duplicates or self._packets_unacknowledged >= 2:
+        if at_once or self._early or self._sack_duplicates:
+            self._gap_sacks += 1
+            if self._gap_sacks < GAP_SACKS_MAX:
+                self._queue_sack()
+            else:
+                self._is_sack_due = True
+                self._flush_soon()
+        elif self._packets_unacknowledged >= 2:
             self._queue_sack()
         elif self._sack_handle is None:
             self._sack_handle = self._clock.call_later(SACK_DELAY_S, self._sack_is_due)
@@ -273,7 +283,7 @@ class SerialOrderSctp(RTCSctpTransport):
         sack.duplicates = self._sack_duplicates[:]
         sack.gaps = self._gaps(base) if self._early else []
         self._sack_duplicates.clear()
-        self._sack_needed = False
+        self._sack_needed = self._is_sack_due = False
         self._packets_unacknowledged = 0
         if self._sack_handle is not None:
             self._sack_handle.cancel()
@@ -314,6 +324,9 @@ class SerialOrderSctp(RTCSctpTransport):
     def _send_out(self) -> None:
         # Much is sent from where nobody could be told. That the DTLS layer is gone is announced
         # by the DTLS layer itself.
+        if self._is_sack_due:
+            self._queue_sack()
+        self._gap_sacks = 0
         out, self._out = self._out, []
         if out:
             try:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import pytest
 from aiortc.rtcsctptransport import (
-    SCTP_TSN_MODULO,
     USERDATA_MAX_LENGTH,
     Chunk,
     DataChunk,
@@ -24,17 +23,8 @@ from hypothesis import strategies as st
 
 from datachannel import aiortc_fixes_receive as receive
 from datachannel.aiortc_fixes_send import QuickSctp
+from tests.support.sctp_chunks import WRAP, data_chunk, numbered, packet_to, sack, tsns_of
 from tests.support.sctp_harness import ONE_WAY_S, Two, run_virtual
-
-WRAP = SCTP_TSN_MODULO
-
-
-def numbered(count: int, size: int = 1000) -> list[bytes]:
-    return [number.to_bytes(4, "big") + bytes(size - 4) for number in range(count)]
-
-
-def tsns_of(chunks) -> list[int]:
-    return [chunk.tsn for chunk in chunks if isinstance(chunk, DataChunk)]
 
 
 def lose_first_copy_of(lost: set[int]):
@@ -210,18 +200,6 @@ def test_the_timer_backs_off_and_recovers():
     run_virtual(main())
 
 
-def data_chunk(tsn: int, flags: int = 3, payload: bytes = b"x" * 10, stream: int = 0) -> DataChunk:
-    chunk = DataChunk()
-    chunk.flags, chunk.tsn, chunk.stream_id = flags, tsn % WRAP, stream
-    chunk.protocol, chunk.user_data = 53, payload
-    return chunk
-
-
-def packet_to(two: Two, chunk) -> bytes:
-    """A packet that the right transport takes for one of its peer's."""
-    return serialize_packet(5000, 5000, two.right._local_verification_tag, chunk)
-
-
 async def throw(two: Two, *chunks: Chunk) -> None:
     for chunk in chunks:
         await two.right._handle_data(packet_to(two, chunk))
@@ -230,13 +208,6 @@ async def throw(two: Two, *chunks: Chunk) -> None:
 def forward_tsn() -> ForwardTsnChunk:
     chunk = ForwardTsnChunk()
     chunk.cumulative_tsn = 600
-    return chunk
-
-
-def sack(cumulative: int, gaps=()) -> SackChunk:
-    chunk = SackChunk()
-    chunk.cumulative_tsn, chunk.advertised_rwnd = cumulative % WRAP, 1 << 20
-    chunk.gaps = list(gaps)
     return chunk
 
 
@@ -385,51 +356,5 @@ def test_a_handler_that_fails_does_not_end_the_association():
             await two.until(lambda: two.received == [b"one", b"two"])
             assert two.right.state == "connected"
             assert len(failures) == 2
-
-    run_virtual(main())
-
-
-def test_no_more_is_in_flight_than_the_peer_has_room_for():
-    async def main():
-        async with Two(QuickSctp) as two:
-            two.left_channel.send(b"warm up")
-            two.right._advertised_rwnd = 20_000
-            await two.until(lambda: len(two.received) == 1)
-            most = 0
-
-            def watch(data, chunks):
-                nonlocal most
-                most = max(most, two.left._flight_size)
-                return [ONE_WAY_S]
-
-            await asyncio.sleep(1)
-            two.left_pipe.fate = watch
-            for message in numbered(200):
-                two.left_channel.send(message)
-            await two.until(lambda: len(two.received) == 201)
-            assert 15_000 < most < 20_000 + USERDATA_MAX_LENGTH
-
-    run_virtual(main())
-
-
-def test_a_peer_without_room_is_asked_with_one_packet():
-    async def main():
-        async with Two(QuickSctp) as two:
-            two.right._advertised_rwnd = 0
-            for message in numbered(20):
-                two.left_channel.send(message)
-            await two.until(lambda: len(two.received) == 20)
-
-    run_virtual(main())
-
-
-def test_it_begins_with_ten_packets():
-    async def main():
-        async with Two(QuickSctp) as two:
-            two.left_pipe.sent.clear()
-            two.left._sacks = 100  # no burst limit
-            two.left_channel.send(bytes(60_000))
-            await asyncio.sleep(ONE_WAY_S)
-            assert len(tsns_of(two.left_pipe.sent)) == 10
 
     run_virtual(main())
