@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -198,6 +199,8 @@ def main() -> None:
     parser.add_argument("--rtt", action="append", type=int, help="only this round trip, in ms")
     parser.add_argument("--loss", action="append", type=float, help="only this loss, in percent")
     chosen = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit("stopped"))  # end all ends and the wire too
     if chosen.sharing:
         print("\n".join(sharing_table(max(chosen.seconds, SHARING_S))))
         return

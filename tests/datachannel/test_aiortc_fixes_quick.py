@@ -1,4 +1,4 @@
-"""The quick way of the links' SCTP: windows, batches, and that it does what the general one does."""
+"""The quick way of the links' SCTP: windows, batches, and that it does the same as the other way."""
 
 from __future__ import annotations
 
