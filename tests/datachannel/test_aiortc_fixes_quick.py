@@ -1,4 +1,4 @@
-"""The quick way of the links' SCTP: windows, batches, and that it does the same as the other way."""
+"""The quick way of SCTP: windows, batches, and that it does the same as the general way."""
 
 from __future__ import annotations
 
