@@ -45,7 +45,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "keyring": ("peer/state.py",),
     "mnemonic": ("peer/words.py",),
     "zxcvbn": ("peer/cli/asking.py",),
-    "struct": ("chunking/", "peer/pipes.py"),
+    "struct": ("chunking/", "datachannel/aiortc_fixes", "peer/pipes.py"),
 }
 BANNED_CALLS = {
     "asyncio.get_event_loop": "asyncio.get_running_loop",
