@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.support.raw_client import free_port
 
 START = Path(__file__).parents[2] / "deploy" / "coturn-start"
-REALM = "covey.test"
+DOMAIN = "covey.test"
 START_S = 15.0
 ANSWER_S = 5.0
 COOKIE = 0x2112A442
@@ -53,16 +53,15 @@ def turn_server(folder: Path, *options: str) -> Iterator[TurnServer]:
     secret_file = folder / "secret"
     server = TurnServer(free_port(), os.urandom(24).hex(), secret_file, folder / "coturn.log")
     secret_file.write_text(f"{server.secret}\n")
-    where = ["--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", "--relay-ip=::1"]
-    files = [f"--pidfile={folder / 'pid'}", f"--db={folder / 'db'}"]
     with server.log.open("wb") as log:
         process = subprocess.Popen(
-            [START, f"--listening-port={server.port}", *where, *files, *options],
+            [START, f"--listening-port={server.port}", "--relay-ip=::1", *options],
             env=os.environ
             | {
                 "RUNTIME_DIRECTORY": str(folder),
                 "TURN_SECRET_FILE": str(secret_file),
-                "TURN_REALM": REALM,
+                "COVEY_DOMAIN": DOMAIN,
+                "TURN_IP": "127.0.0.1",
             },
             stdin=subprocess.DEVNULL,
             stdout=log,

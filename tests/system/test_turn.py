@@ -79,7 +79,11 @@ def coturn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnServer]:
 def granted(server: TurnServer, *, ago_s: float = 0.0, secret: str = "") -> IceServer:
     """What a member was given by a covey server so long ago."""
     turn = TurnConfig((server.url,), secret or server.secret)
-    return Relays((), turn, lambda: time.time() - ago_s).grant(b"g" * 32, MemberId(os.urandom(32))).servers[0]
+    return (
+        Relays((), turn, lambda: time.time() - ago_s)
+        .grant(b"g" * 32, MemberId(os.urandom(32)))
+        .servers[0]
+    )
 
 
 def client_of(server: TurnServer, grant: IceServer) -> TurnClient:
