@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -259,6 +261,30 @@ async def test_a_redis_that_has_lost_everything_is_told_what_the_instances_remem
         assert picture.members == group.members
         assert (await one.store.find(NAME)).group == group
         assert one.store.groups == 1
+
+
+async def test_a_copy_of_redis_is_restored_as_docs_operating_says(
+    redis: RedisServer, tmp_path: Path
+):
+    (tmp_path / "restored").mkdir()
+    restored = RedisServer(tmp_path / "restored")
+    async with an_instance(redis, "one") as one:
+        await one.store.record(one.enter(ANNA))
+        copy = str(tmp_path / "restored" / "dump.rdb")
+        words = ["redis-cli", "-p", str(redis.port), "--rdb", copy]
+        await asyncio.to_thread(subprocess.run, words, check=True, capture_output=True)
+    try:
+        restored.start(appendonly="no")
+        with restored.client() as client:
+            client.config_set("appendonly", "yes")
+            await until(lambda: not client.info("persistence")["aof_rewrite_in_progress"])
+        restored.kill(signal.SIGTERM)
+        restored.start()
+        async with an_instance(restored, "two") as two:
+            found = await two.store.find(NAME)
+            assert found.group == Group(NAME, KEY, {ANNA: b"card"})
+    finally:
+        restored.kill()
 
 
 async def test_while_redis_is_away_questions_have_an_end(

@@ -31,12 +31,12 @@ class RedisServer:
     def client(self) -> redis.Redis:
         return redis.Redis(port=self.port)
 
-    def start(self) -> None:
+    def start(self, *, appendonly: str = "yes") -> None:
         settings = {
             "port": self.port,
             "bind": "127.0.0.1",
             "dir": self._folder,
-            "appendonly": "yes",
+            "appendonly": appendonly,
             "appendfsync": "always",
             "save": "",
         }
