@@ -10,7 +10,6 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from chunking.formats import ShareName
 from peer.backup.messages import Failed, Note, Progress
 from peer.catalog import PackRow, SnapshotRow
 from peer.member import SCRATCH_BYTES_MAX, Emit, Engine, Member
@@ -64,12 +63,8 @@ def new_fetcher(member: Member, scratch: Path, whereabouts: Whereabouts) -> Fetc
 
 
 def remembered(member: Member) -> Whereabouts:
-    """Where the catalog believes our shares to be."""
-    where = Whereabouts()
-    for row in member.catalog.packs():
-        for number, holder in member.catalog.placements(row.pack).items():
-            where.add(ShareName(row.shares[number]), holder)
-    return where
+    """Where the catalog believes our shares to be; it is asked for each pack that is fetched."""
+    return Whereabouts(member.catalog.placements)
 
 
 class RestoreJob:
