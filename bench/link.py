@@ -23,7 +23,7 @@ from typing import NamedTuple
 from bench import wire
 from bench.link_ends import KINDS, WARM_UP_S
 
-SECONDS = 1.5  # after a second of warm-up; all of it is to take less than ten minutes
+SECONDS = 1.2  # after a second of warm-up; all of it is to take less than ten minutes
 START_S_MAX = 20.0
 SHARING_S = 15.0  # two congestion windows take a while to agree
 STOCK = "stock aiortc"
