@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 import sys
@@ -16,6 +17,12 @@ from signaling.config import ServerConfig
 from signaling.server import Server
 from signaling.stores import Store
 
+GARBAGE = (50_000, 50, 1_000)
+"""A full look for garbage takes half a second with 20,000 members, and signals wait meanwhile: it
+comes after so many connections have ended (or all that are open, if those are more), and not by
+itself."""
+GARBAGE_CONNECTIONS = 5_000
+GARBAGE_LOOK_S = 60.0
 FILES_SPARE = 64
 """For the database, the log, listening, and who is told that the server is full."""
 BACKLOG = 4096
@@ -52,8 +59,24 @@ def fitted(config: ServerConfig) -> ServerConfig:
     return replace(config, limits=replace(config.limits, connections_max=connections_max))
 
 
-async def serve(config: ServerConfig, *, ready: Callable[[str], None]) -> None:
-    """Run a server until cancelled; `ready` hears its URL. Raises StoreError, OSError."""
+async def collect_garbage(server: Server) -> None:
+    """Until cancelled: look for garbage when there may be much, in a process that is a server."""
+    gc.set_threshold(*GARBAGE)
+    ended = server.connections_ended
+    while True:
+        await asyncio.sleep(GARBAGE_LOOK_S)
+        if server.connections_ended - ended >= max(GARBAGE_CONNECTIONS, server.connections_open):
+            gc.collect()
+            ended = server.connections_ended
+
+
+async def serve(
+    config: ServerConfig, *, ready: Callable[[str], None], is_alone: bool = False
+) -> None:
+    """Run a server until cancelled; `ready` hears its URL. Raises StoreError, OSError.
+
+    `is_alone` when the process does nothing else.
+    """
     config = fitted(config)
     store = await asyncio.to_thread(open_store, config)
     server = Server(config, store, os.urandom, time.time)  # noqa: TID251 - the composition root
@@ -75,7 +98,10 @@ async def serve(config: ServerConfig, *, ready: Callable[[str], None]) -> None:
         host, port = listening.sockets[0].getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         ready(f"http://{shown}:{port}")
-        await server.door.watch()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.door.watch())
+            if is_alone:
+                tasks.create_task(collect_garbage(server))
     finally:
         if listening is not None:
             listening.close()

@@ -95,6 +95,7 @@ class Server:
         self._connections: dict[int, Connection] = {}
         self.door = Door(config.limits, is_proxy=self._is_proxy)
         self._backlog = Backlog()
+        self.connections_ended = 0
         self._empty = asyncio.Event()
         self._empty.set()
         self._per_address: Counter[str] = Counter()
@@ -102,6 +103,11 @@ class Server:
         self.metrics = Metrics()
         self.door.turned_away = self.metrics.turned_away.labels("waiting").inc
         self._count_what_is_there()
+
+    @property
+    def connections_open(self) -> int:
+        """WebSockets."""
+        return len(self._connections)
 
     def application(self) -> web.Application:
         """The aiohttp application. It closes the store at its end."""
@@ -200,6 +206,7 @@ class Server:
             self._tell()
             self.door.leave()
             del self._connections[connection.number]
+            self.connections_ended += 1
             self._per_address[key] -= 1
             if not self._per_address[key]:
                 del self._per_address[key]

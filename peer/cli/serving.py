@@ -132,7 +132,7 @@ def serve(
 
             run(serve_on_lan(config, ready=ready, random_bytes=random_bytes))
         else:
-            run(main.serve(config, ready=ready))
+            run(main.serve(config, ready=ready, is_alone=True))
 
 
 def _network(text: str) -> str:
