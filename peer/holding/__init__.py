@@ -3,5 +3,6 @@
 observed   time that has really passed, for everything that expires
 layout     where a share lies in the folder
 store      the shares on disk: durable, within the limit, one owner apart from the other
+reading    a range of a share with its proof; hashes of blocks are remembered
 requests   answers friends' requests from the store
 """

@@ -32,14 +32,13 @@ from datachannel.messages import (
     Stored,
 )
 from datachannel.requests import receive_body
+from peer.holding.reading import HeldRange
 from peer.holding.store import (
     BadShare,
     Busy,
-    HeldRange,
     NoRoom,
     ShareStore,
     Stale,
-    read_range,
 )
 from peer.holding.store import Put as StorePut
 from peer.ports import RunBlocking
@@ -148,20 +147,34 @@ class HoldingHandler:
                 await self._run_blocking(self._store.append, put, bytes(waiting))
 
     async def _get(self, remote: MemberId, request: Get, stream: Stream) -> None:
-        held = await self._run_blocking(
-            self._store.find, remote, request.name, request.first_block, request.block_count
-        )
-        if held is None:
-            await stream.send(Refused("not_found", "there is no such share of yours here"))
-            return
-        await stream.send(Found(held.header, held.length, held.proof))
-        await self._send_range(held, stream)
+        opened: list[HeldRange | None] = []
+
+        def open_range() -> None:
+            # Kept here by the thread itself: a link that is cut now must not leave it open.
+            opened.append(
+                self._store.open_range(
+                    remote, request.name, request.first_block, request.block_count
+                )
+            )
+
+        try:
+            await self._run_blocking(open_range)
+            (held,) = opened
+            if held is None:
+                await stream.send(Refused("not_found", "there is no such share of yours here"))
+                return
+            await stream.send(Found(held.header, held.length, held.proof))
+            await self._send_range(held, stream)
+        finally:
+            for held in opened:
+                if held is not None:
+                    held.close()
 
     async def _send_range(self, held: HeldRange, stream: Stream) -> None:
         offset = 0
         while offset < held.size:
             size = min(READ_BYTES, held.size - offset)
-            data = await self._run_blocking(read_range, held, offset, size)
+            data = await self._run_blocking(held.read, offset, size)
             if len(data) != size:
                 raise OSError(5, "a held share is shorter than it was")
             await stream.send_data(data)

@@ -22,13 +22,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from chunking import merkle
 from chunking.formats import BLOCK_BYTES, SHARE_HEADER_BYTES, FormatError
 from chunking.root import read_root_envelope
 from chunking.share import ShareHasher, decode_header, payload_length
 from peer.holding import disk
 from peer.holding.layout import Layout, list_folder
 from peer.holding.observed import ObservedTime
+from peer.holding.reading import HeldRange, LeafCache, RottenShare, open_range
 from peer.state import drop_unfinished, sync_folder, write_atomic
 from signaling.messages import MemberId, member_id_of
 
@@ -71,18 +71,6 @@ class Put:
     reserved: int
 
 
-@dataclass(frozen=True, slots=True)
-class HeldRange:
-    """Blocks of a share: the whole payload's length, the range's place in the file, its proof."""
-
-    path: Path
-    header: bytes
-    length: int
-    start: int
-    size: int
-    proof: tuple[bytes, ...]
-
-
 class ShareStore:
     """All that this member keeps for others."""
 
@@ -99,6 +87,7 @@ class ShareStore:
         self._layout = Layout(root)
         self._free_bytes_min = free_bytes_min
         self._lock = threading.RLock()
+        self._leaves = LeafCache()
         self._putting: set[tuple[bytes, bytes]] = set()
         self._time = ObservedTime(self._layout.observed, wall_s=wall_s, monotonic_s=monotonic_s)
         self.limit_bytes = limit_bytes
@@ -266,30 +255,28 @@ class ShareStore:
 
     # --- reading, listing, deleting ---------------------------------------------------------
 
-    def find(self, owner: MemberId, name: bytes, first_block: int, count: int) -> HeldRange | None:
+    def open_range(
+        self, owner: MemberId, name: bytes, first_block: int, count: int
+    ) -> HeldRange | None:
         """Blocks of a share (all from `first_block` when `count` is 0); None without the share.
 
-        Raises BadShare for blocks that it does not have.
+        Raises BadShare for blocks that it does not have. Close what is returned.
         """
-        path = self._layout.share(owner, name)
-        if not path.exists():
-            trashed = self._layout.find_trashed(owner, name)
-            if trashed is None:
+        try:
+            path: Path | None = self._layout.share(owner, name)
+            assert path is not None
+            if not path.exists():
+                path = self._layout.find_trashed(owner, name)
+            if path is None:
                 return None
-            path = trashed
-        with path.open("rb") as file:
-            header = file.read(SHARE_HEADER_BYTES)
-            length = os.fstat(file.fileno()).st_size - SHARE_HEADER_BYTES
-            total = merkle.leaf_count(length)
-            count = count or total - first_block
-            if first_block == 0 and count == total:
-                return HeldRange(path, header, length, SHARE_HEADER_BYTES, length, ())
-            if count <= 0 or first_block + count > total:
-                raise BadShare("the share does not have these blocks")
-            proof = merkle.range_proof(merkle.leaf_hashes(file.read()), first_block, count)
-        start = first_block * BLOCK_BYTES
-        size = min(count * BLOCK_BYTES, length - start)
-        return HeldRange(path, header, length, SHARE_HEADER_BYTES + start, size, tuple(proof))
+            return open_range(path, (owner, name), (first_block, count), self._leaves)
+        except FileNotFoundError:  # deleted for good at this moment
+            return None
+        except RottenShare:
+            log.warning("a held share has rotted: %s", name.hex()[:12])
+            raise BadShare("that share has rotted here") from None
+        except ValueError as error:
+            raise BadShare(str(error)) from error
 
     def list_after(
         self, owner: MemberId, after: bytes, limit: int
@@ -400,12 +387,6 @@ class ShareStore:
 
     def close(self) -> None:
         """Nothing is open between calls; kept for symmetry with other stores."""
-
-
-def read_range(held: HeldRange, offset: int, size: int) -> bytes:
-    """A part of a held range; fewer bytes when the file was damaged meanwhile."""
-    with held.path.open("rb") as file:
-        return os.pread(file.fileno(), size, held.start + offset)
 
 
 def _is_share(path: Path, name: bytes) -> bool:

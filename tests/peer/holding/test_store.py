@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from chunking.formats import SHARE_HEADER_BYTES, PackId
 from chunking.keys import MemberKeys
 from chunking.root import RootRecord, seal_root
-from chunking.share import Share, make_shares, verify_range
+from chunking.share import Share, make_shares
 from peer.holding import disk
-from peer.holding.store import BadShare, Busy, NoRoom, ShareStore, Stale, read_range
+from peer.holding.store import BadShare, Busy, NoRoom, ShareStore, Stale
 from signaling.messages import MemberId, member_id_of
 
 BLOCK = 64 * 1024
@@ -70,8 +71,11 @@ def put(store: ShareStore, share: Share, owner: MemberId = ANNA_ID, *, upto: int
 
 
 def read(store: ShareStore, share: Share, owner: MemberId = ANNA_ID) -> bytes | None:
-    held = store.find(owner, share.name, 0, 0)
-    return None if held is None else read_range(held, 0, held.size)
+    held = store.open_range(owner, share.name, 0, 0)
+    if held is None:
+        return None
+    with closing(held):
+        return held.read(0, held.size)
 
 
 def size_on_disk(root: Path) -> int:
@@ -282,17 +286,6 @@ def test_beginnings_that_nobody_goes_on_with_expire(tmp_path, clock):
     clock.pass_days(8)
     store.expire()
     assert store.used_bytes == size_on_disk(tmp_path) == 0
-
-
-def test_ranges_come_with_a_proof_against_the_name(tmp_path, clock):
-    store, share = open_store(tmp_path, clock), a_share(size=5 * BLOCK + 100)
-    put(store, share)
-    held = store.find(ANNA_ID, share.name, 2, 2)
-    data = read_range(held, 0, held.size)
-    assert data == share.payload[2 * BLOCK : 4 * BLOCK]
-    verify_range(share.name, held.header, 2, data, held.proof)
-    with pytest.raises(BadShare):
-        store.find(ANNA_ID, share.name, 5, 2)
 
 
 def test_listings_come_in_pages_in_order(tmp_path, clock):
