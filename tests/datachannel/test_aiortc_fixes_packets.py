@@ -296,6 +296,7 @@ STOCK = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("match", STOCK)
 async def test_much_crosses_between_our_parts_and_the_stock_ones(match):
     annas, bens = (AiortcEngine(parts) for parts in STOCK[match])
