@@ -267,8 +267,8 @@ class Fetcher:
                     self.fetched_bytes += size
                     deadline.reschedule(loop.time() + GIVE_UP_S)
 
-                transfer.admit()
                 session = await self._friends.session(member)
+                transfer.admit()
                 part = await receive(session, Listener(transfer.answer, arrived))
         except (WrongShare, RemoteError) as error:
             self._distrusted.add(member)

@@ -80,6 +80,7 @@ class Transfer:
     is_late: bool = False
     received: int = 0
     _asked: float | None = None
+    _answered: bool = False
     _heard: float = 0.0
 
     def __post_init__(self) -> None:
@@ -88,12 +89,12 @@ class Transfer:
     def admit(self) -> None:
         """Its request goes out now."""
         self._asked = self._heard = self.speeds.clock()
-        self.speeds.admit(self.member)
 
     def answer(self) -> None:
         """The friend has it."""
         assert self._asked is not None
         self._heard = self.speeds.clock()
+        self._answered = True
         self.speeds.answer(self.member, self._heard - self._asked)
 
     def arrive(self, size: int) -> None:
@@ -105,18 +106,17 @@ class Transfer:
 
     def end(self, _: object = None) -> None:
         """Nothing more will come."""
-        admitted = self._asked is not None
-        self.speeds.end(self.member, self.size - self.received, admitted=admitted)
+        self.speeds.end(self.member, self.size - self.received, answered=self._answered)
 
     def is_overtaken(self, others_s: float) -> bool:
         """Whether others that need so long had better be asked as well."""
-        admitted = self._asked is not None
-        silent_s = self.speeds.silent_s(self.member)
-        if admitted:
-            silent_s = self.speeds.clock() - self._heard
         left = self.size - self.received
-        still_s = self.speeds.remaining_s(self.member, left, admitted=admitted)
-        return silent_s > HEDGE_MAX_S or max(still_s, silent_s) > late_after_s(others_s)
+        late_s = late_after_s(others_s)
+        if self.speeds.remaining_s(self.member, left, answered=self._answered) > late_s:
+            return True
+        if self._asked is None:  # maybe it is dialled; that takes its time, also with others
+            return self.speeds.silent_s(self.member) > HEDGE_MAX_S
+        return self.speeds.clock() - self._heard > min(HEDGE_MAX_S, late_s)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ friend whose line was busy gets another chance. Pure: the clock is handed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from signaling.messages import MemberId
@@ -39,7 +39,7 @@ class _Friend:
 
 
 class Speeds:
-    """All friends of a job. Each transfer is `begin`, `admit`, `answer`, `arrive`..., `end`."""
+    """All friends of a job. Each transfer is `begin`, `answer`, `arrive`..., `end`."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
@@ -55,23 +55,17 @@ class Speeds:
         friend.transfers += 1
         friend.backlog += size
 
-    def admit(self, member: MemberId) -> None:
-        """The request goes out now; what was begun before and not admitted waits its turn."""
-        friend = self._friend(member)
-        self._measure(friend)
-        if not friend.sending:
-            friend.counted_from, friend.counted = self.clock(), 0
-        friend.sending += 1
-
     def answer(self, member: MemberId, seconds: float) -> None:
-        """The first answer came so long after the request; its data follow."""
+        """The first answer came so long after the request; data follow."""
         now, friend = self.clock(), self._friend(member)
         if friend.latency_s is None:
             friend.latency_s = seconds
         friend.latency_s += (seconds - friend.latency_s) / 4
-        if friend.sending == 1:
-            friend.counted_from, friend.counted = now, 0  # waiting is latency, and not rate
         friend.heard = now
+        self._measure(friend)
+        if not friend.sending:
+            friend.counted_from, friend.counted = now, 0  # waiting is latency, and not rate
+        friend.sending += 1
 
     def arrive(self, member: MemberId, size: int) -> None:
         """So many bytes have come."""
@@ -81,10 +75,12 @@ class Speeds:
         friend.heard = self.clock()
         self._measure(friend)
 
-    def end(self, member: MemberId, left: int, *, admitted: bool) -> None:
+    def end(self, member: MemberId, left: int, *, answered: bool) -> None:
         """A transfer is over, and so many bytes of it never came."""
         friend = self._friend(member)
-        if admitted:
+        if left:  # it was broken off, maybe because nothing came: that is remembered
+            friend.latency_s = max(friend.latency_s or 0.0, self.clock() - friend.heard)
+        if answered:
             self._measure(friend, at_least_s=WINDOW_S / 10)
             friend.sending -= 1
         friend.backlog -= left
@@ -115,15 +111,11 @@ class Speeds:
         latency = LATENCY_UNKNOWN_S if friend.latency_s is None else friend.latency_s
         return max(latency, self.silent_s(member)) + (friend.backlog + size) / rate
 
-    def remaining_s(self, member: MemberId, size: int, *, admitted: bool) -> float:
+    def remaining_s(self, member: MemberId, size: int, *, answered: bool) -> float:
         """How long the last `size` bytes of a transfer take, beside the friend's other ones."""
         friend = self._friend(member)
-        ahead = min(friend.backlog, size * friend.sending) if admitted else friend.backlog
+        ahead = min(friend.backlog, size * friend.sending) if answered else friend.backlog
         return ahead / self.rate(member)
-
-    def rates(self) -> Mapping[MemberId, float]:
-        """The friends whose rate is known."""
-        return {m: friend.rate for m, friend in self._friends.items() if friend.rate is not None}
 
     # --- inside -----------------------------------------------------------------------------
 

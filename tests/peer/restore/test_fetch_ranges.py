@@ -177,12 +177,12 @@ def test_a_share_of_another_pack_is_no_answer(tmp_path):
     run_virtually(play())
 
 
-def test_a_thousand_ranges_look_each_pack_up_once_and_keep_their_bounds(tmp_path):
+def test_many_ranges_at_once_look_their_pack_up_once(tmp_path):
     pack = a_pack(DATA, 3, 5)
 
     async def play() -> None:
         async with slow_friends(tmp_path, [pack], 5) as world:
-            begins = [number * 500 for number in range(1000)]
+            begins = [number * 2500 for number in range(200)]
             await asyncio.gather(
                 *(world.fetcher.fetch_range(pack, 0, begin, 400) for begin in begins)
             )
