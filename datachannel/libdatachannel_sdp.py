@@ -7,7 +7,6 @@ data channel that a link is, and what libdatachannel says of itself is read here
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
 from typing import Final, Literal, cast
 
 from datachannel.channel_link import MESSAGE_BYTES_MAX
@@ -43,16 +42,11 @@ def sdp_of(description: Description) -> str:
         f"a=ice-ufrag:{description.username}",
         f"a=ice-pwd:{description.password}",
         f"a=fingerprint:sha-256 {description.fingerprint.hex(':').upper()}",
-        *(f"a={line_of(one)}" for one in usable(description.candidates)),
+        *(f"a={line_of(one)}" for one in description.candidates),
     ]
     if description.complete:
         lines.append("a=end-of-candidates")
     return "\r\n".join(lines) + "\r\n"
-
-
-def usable(candidates: tuple[Candidate, ...]) -> Iterator[Candidate]:
-    """Those without a zone: a zone means something on its own computer only, and is free text."""
-    return (one for one in candidates if "%" not in one.address)
 
 
 def line_of(candidate: Candidate) -> str:

@@ -72,6 +72,8 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
         # An address and no name: a name would make the receiver ask DNS or mDNS about it.
         if str(ipaddress.ip_address(self.address)) != self.address:
             raise ValueError("an address is written in its shortest form")
+        if "%" in self.address:
+            raise ValueError("a zone means something on its own computer only")
         if not 0 < self.port < 1 << 16:
             raise ValueError("a port is between 1 and 65535")
         if not 0 < self.priority < 1 << 32:
