@@ -131,6 +131,7 @@ class Undelivered:
     name_id: bytes
     sender: MemberId
     to: MemberId
+    instance: str
 
 
 @dataclass(frozen=True, slots=True)

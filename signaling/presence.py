@@ -121,9 +121,8 @@ class Presences:
             case PassedHere(_, sender, to, blob):
                 here = room.online.get(to)
                 return [] if here is None else [(here, Signal(sender, blob))]
-            case Undelivered(_, sender, to):
-                here = room.online.get(sender)
-                return [] if here is None else [(here, Absent(to))]
+            case Undelivered(_, sender, to, instance):
+                return self._undelivered(room, sender, to, instance)
             case Picture():
                 return self._look(room, heard)
             case Settled(_, member, card, _):
@@ -152,6 +151,17 @@ class Presences:
             return []
         del room.elsewhere[member]
         return self._others(room, member, Departed(member))
+
+    def _undelivered(self, room: Room, sender: MemberId, to: MemberId, instance: str) -> Outgoing:
+        """Its instance has gone, and it with it, if it has not come to another one since.
+
+        Everybody must hear it: who was told Absent would wait for an Arrived for ever.
+        """
+        if room.elsewhere.get(to) != instance:
+            return []
+        here = room.online.get(sender)
+        out: Outgoing = [] if here is None else [(here, Absent(to))]
+        return out + self._exited_elsewhere(room, to, instance)
 
     def _left_elsewhere(self, room: Room, member: MemberId) -> Outgoing:
         if member in room.online or member not in room.group.members:

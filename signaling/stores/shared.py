@@ -342,7 +342,7 @@ class RedisStore:
 
     def _hear_undelivered(self, passed: Passed) -> None:
         assert self._listener is not None
-        self._listener.heard(Undelivered(passed.name_id, passed.sender, passed.to))
+        self._listener.heard(Undelivered(passed.name_id, passed.sender, passed.to, passed.instance))
 
     async def _lease(self) -> tuple[bool, list[bytes]]:
         lease_ms = str(int(LEASE_S * 1000))

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from signaling.messages import (
+    Absent,
     Arrived,
     Departed,
     Failed,
@@ -28,7 +29,7 @@ from signaling.messages import (
     UpdateCard,
     member_id_of,
 )
-from signaling.notices import Found, Notice
+from signaling.notices import EnteredElsewhere, Found, Notice, Undelivered
 from signaling.presence import Outgoing
 from signaling.rooms import Rooms
 from signaling.stores import scripts
@@ -36,6 +37,7 @@ from tests.signaling.test_rooms import (
     ANNA,
     BEN,
     BENS,
+    CARLA,
     GENEROUS,
     GROUP,
     KEY,
@@ -255,6 +257,38 @@ def test_a_signal_finds_its_member_at_another_instance_and_says_so_when_that_has
     world.die(1)
     world.settle()
     world.check()
+
+
+def test_who_came_here_from_an_instance_that_died_is_not_said_to_be_absent(world: World):
+    anna = world.join(0, ANNA)
+    world.join(1, BEN)
+    world.settle()
+    first, dead = world.instances[0], world.instances[1].session
+    world.join(0, BEN)  # since the other one has died
+    lost = Undelivered(GROUP, member_id_of(ANNA), BENS, dead)
+    assert first.rooms.heard(lost) == []
+    assert world.pictures[anna][BENS] == (b"card", True)
+
+
+def test_who_is_absent_with_its_instance_has_departed_for_all_and_arrives_when_told_again(
+    world: World,
+):
+    anna, carla = world.join(0, ANNA), world.join(0, CARLA)
+    world.join(1, BEN)
+    world.settle()
+    first, gone = world.instances[0], world.instances[1].session
+    lost = Undelivered(GROUP, member_id_of(ANNA), BENS, gone)
+    out = first.rooms.heard(lost)
+    assert out[0] == (anna, Absent(BENS))
+    assert sorted(out[1:], key=lambda one: one[0]) == [
+        (anna, Departed(BENS)),
+        (carla, Departed(BENS)),
+    ]
+    again = EnteredElsewhere(GROUP, BENS, b"card", "another session!", "again")
+    assert sorted(first.rooms.heard(again), key=lambda one: one[0]) == [
+        (anna, Arrived(BENS, b"card")),
+        (carla, Arrived(BENS, b"card")),
+    ]
 
 
 people = st.sampled_from([bytes([number]) * 32 for number in range(1, 5)])

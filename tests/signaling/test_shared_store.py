@@ -199,7 +199,7 @@ async def test_an_instance_that_ends_takes_its_members_offline_at_once(redis: Re
         found = await two.store.find(NAME)
         assert found == Found(Group(NAME, KEY, {ANNA: b"card", BEN: b"card"}))
         two.store.tell(Passed(NAME, BEN, ANNA, exited.instance, b"too late"))
-        assert await two.hears_a(Undelivered) == Undelivered(NAME, BEN, ANNA)
+        assert await two.hears_a(Undelivered) == Undelivered(NAME, BEN, ANNA, exited.instance)
 
 
 async def test_the_members_of_an_instance_that_died_are_offline_when_its_lease_has_run_out(
@@ -299,7 +299,7 @@ async def test_while_redis_is_away_questions_have_an_end(
         with pytest.raises(StoreError, match="does not answer"):
             await one.store.record(Entered(NAME, KEY, ANNA, b"", "joins", True))
         one.store.tell(Passed(NAME, ANNA, BEN, "0" * 16, b""))
-        assert one.all == [Undelivered(NAME, ANNA, BEN)]
+        assert one.all == [Undelivered(NAME, ANNA, BEN, "0" * 16)]
 
 
 async def test_a_redis_without_room_refuses_and_forgets_nothing(redis: RedisServer):
