@@ -37,7 +37,6 @@ from datachannel.channel_link import (
 )
 from datachannel.errors import Unavailable
 from datachannel.libdatachannel_sdp import MEDIA_ID, NotUnderstood, description_of, line_of, sdp_of
-from datachannel.libdatachannel_sdp import usable as usable_candidates
 from datachannel.signals import Candidate, Description
 from signaling.messages import IceServer, MemberId
 
@@ -182,7 +181,7 @@ class LibdatachannelAttempt:
 
     async def add_candidates(self, candidates: Sequence[Candidate], *, complete: bool) -> None:
         """Take addresses of the other end. That there are no more is not told to the library."""
-        for candidate in usable_candidates(tuple(candidates)):
+        for candidate in candidates:
             with contextlib.suppress(RTCError):
                 await asyncio.to_thread(
                     self._peer.add_remote_candidate, line_of(candidate), MEDIA_ID
