@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from datachannel.credentials import Credentials
 from datachannel.errors import Unavailable
-from signaling.messages import VERSION, Challenge, Failed, Join, join_transcript
+from signaling.messages import VERSION, Challenge, Failed, Join, MoveNotice, join_transcript
 
 PATH = "/v1/ws"
 SCHEMES = {"http": ("ws", 80), "https": ("wss", 443), "ws": ("ws", 80), "wss": ("wss", 443)}
@@ -58,6 +58,10 @@ class Servers(Protocol):
         """It was not reached, has refused, or broke off. Whether there is another to try."""
         ...
 
+    def moved(self, url: str, notice: MoveNotice) -> None:
+        """The group has signed this, and `url` shows it: the group goes to another server."""
+        ...
+
     async def better(self, url: str) -> None:
         """Come back when `url`, at which the member is, is to be left for another."""
         ...
@@ -79,6 +83,9 @@ class OneServer:
     def failed(self, url: str) -> bool:
         """See Servers."""
         return False
+
+    def moved(self, url: str, notice: MoveNotice) -> None:
+        """See Servers."""
 
     async def better(self, url: str) -> None:
         """See Servers."""

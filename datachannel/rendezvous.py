@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 from datachannel.credentials import Credentials, MemberCard, seal_card
 from datachannel.joining import JoinRefused, Servers, Unreachable, refusal_of
+from datachannel.moving import move_is_right
 from datachannel.relays import RelayBook
 from datachannel.roster import Friend, Roster
 from datachannel.server_socket import Socket, close, connected, receive, send
@@ -34,11 +35,15 @@ from signaling.messages import (
     Arrived,
     Departed,
     Failed,
+    FromClient,
     IceServer,
     IceServers,
     Joined,
     Leave,
     MemberId,
+    Move,
+    Moved,
+    MoveNotice,
     Outcome,
     Removed,
     RenewIce,
@@ -61,6 +66,7 @@ REFUSED_S_MAX = 600.0
 MESSAGES_PER_S_MAX = 500
 MESSAGES_BURST_MAX = 5_000
 """More than this no honest server has to say; it must not take the loop from our links."""
+ANSWER_TIMEOUT_S = 15.0
 RENEW_ANSWER_S = 60.0
 """Before fresh TURN credentials are asked for once more."""
 NONCE_BYTES = 24
@@ -68,10 +74,12 @@ NONCE_BYTES = 24
 
 @dataclass(frozen=True, slots=True)
 class JoinOutcome:
-    """What `join_once` found: whether the group is new, and how many others are in it."""
+    """What `join_once` found: whether the group is new, how many others are in it, and to which
+    server it has moved, as it says itself."""
 
     created: bool
     members: int
+    moved: MoveNotice | None = None
 
 
 class Rendezvous:
@@ -100,6 +108,7 @@ class Rendezvous:
         self._refused: JoinRefused | None = None
         self._has_left = False
         self._relays = RelayBook()
+        self._moves: list[asyncio.Future[MoveNotice]] = []
         self.created = False
         self.on_signal: Callable[[MemberId, bytes], None] = lambda member, blob: None
         self.on_change: Callable[[], None] = lambda: None
@@ -145,6 +154,8 @@ class Rendezvous:
                             retry_s = RETRY_S_MIN
             except JoinRefused as refused:
                 has_another = url is not None and self._servers.failed(url)
+                # Another server may know better, but not who we are: that we are elsewhere is so.
+                has_another = has_another and refused.code != "replaced"
                 if refused.code in PERMANENT_CODES and not has_another:
                     self._refused = refused
                     self._joined.set()
@@ -178,6 +189,20 @@ class Rendezvous:
         with suppress(Unreachable):
             await self._send(UpdateCard(self._card))
 
+    async def move(self, notice: MoveNotice) -> MoveNotice:
+        """Tell the group that it goes to another server; answers the notice that counts now.
+
+        Raises Unreachable when the server does not confirm it.
+        """
+        told: asyncio.Future[MoveNotice] = asyncio.get_running_loop().create_future()
+        self._moves.append(told)
+        await self._send(Move(notice))
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                return await told
+        except TimeoutError as error:
+            raise Unreachable("the server does not confirm the move") from error
+
     async def leave(self) -> None:
         """Tell the server that this member leaves for good, and end `run`. Raises Unreachable."""
         await self._send(Leave())
@@ -190,7 +215,9 @@ class Rendezvous:
     async def _stay(self, url: str, socket: Socket, welcome: Joined) -> None:
         """Until the connection breaks, or another server is to be tried."""
         self._welcome(socket, welcome)
-        listening = asyncio.create_task(self._listen(socket))
+        if welcome.moved is not None:
+            self._has_moved(url, welcome.moved)
+        listening = asyncio.create_task(self._listen(url, socket))
         leaving = asyncio.create_task(self._servers.better(url))
         tasks = [listening, leaving, asyncio.create_task(self._renew_relays())]
         try:
@@ -212,7 +239,7 @@ class Rendezvous:
         self._joined.set()
         self._tell_of_change()
 
-    async def _listen(self, socket: Socket) -> None:
+    async def _listen(self, url: str, socket: Socket) -> None:
         loop = asyncio.get_running_loop()
         began, heard = loop.time(), 0
         while True:
@@ -231,11 +258,24 @@ class Rendezvous:
                 case IceServers(servers, lifetime_s):
                     self._relays.take(servers, lifetime_s, now=_now())
                     continue
+                case Moved(notice):
+                    self._has_moved(url, notice)
+                    continue
                 case Failed():
                     raise refusal_of(message)
                 case _:
                     raise Unreachable("the server speaks out of turn")
             self._tell_of_change()
+
+    def _has_moved(self, url: str, notice: MoveNotice) -> None:
+        if not move_is_right(self._credentials, notice):
+            log.warning("the server shows a move that the group has not signed; ignored")
+            return
+        for waiting in self._moves:
+            if not waiting.done():
+                waiting.set_result(notice)
+        self._moves.clear()
+        self._servers.moved(url, notice)
 
     async def _renew_relays(self) -> None:
         """Ask for fresh credentials in time, as long as the connection lasts."""
@@ -265,7 +305,7 @@ class Rendezvous:
         except Exception:
             log.exception("a change of the group could not be handled")
 
-    async def _send(self, message: Signal | UpdateCard | Leave | Report | RenewIce) -> None:
+    async def _send(self, message: FromClient) -> None:
         if self._socket is None:
             raise Unreachable("the server is not connected")
         await send(self._socket, message)
@@ -282,6 +322,16 @@ def _pause_of(refused: JoinRefused) -> float:
     return min(max(refused.retry_after_s, at_least_s), REFUSED_S_MAX)
 
 
+async def try_server(
+    url: str, credentials: Credentials, card: MemberCard, *, random_bytes: Callable[[int], bytes]
+) -> None:
+    """Find out whether a server takes the group: join, and leave for good. With an identity that
+    nobody else has. Raises JoinRefused, Unreachable."""
+    sealed = seal_card(credentials, card, random_bytes(NONCE_BYTES))
+    async with connected(url, credentials, sealed, True) as (socket, _):
+        await send(socket, Leave())
+
+
 async def join_once(
     url: str,
     credentials: Credentials,
@@ -293,4 +343,7 @@ async def join_once(
     """Join, and end the connection. Raises JoinRefused, Unreachable."""
     sealed = seal_card(credentials, card, random_bytes(NONCE_BYTES))
     async with connected(url, credentials, sealed, create) as (_, welcome):
-        return JoinOutcome(welcome.created, len(welcome.members))
+        moved = welcome.moved
+        if moved is not None and not move_is_right(credentials, moved):
+            moved = None
+        return JoinOutcome(welcome.created, len(welcome.members), moved)

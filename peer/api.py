@@ -70,6 +70,11 @@ class _Snapshot(msgspec.Struct, forbid_unknown_fields=True):
     snapshot: str
 
 
+class _Url(msgspec.Struct, forbid_unknown_fields=True):
+    url: str
+    alone: bool = False
+
+
 class _Place(msgspec.Struct, forbid_unknown_fields=True):
     snapshot: str
     path: str = ""
@@ -88,6 +93,7 @@ CALLS: dict[str, type[msgspec.Struct]] = {
     "keep": _Rule,
     "confirm": _Nothing,
     "forget": _Snapshot,
+    "move_server": _Url,
     "space": _Nothing,
     "marks": _Nothing,
     "mark": _Paths,
@@ -268,6 +274,9 @@ class ApiClient:
 
     async def forget(self, snapshot: str) -> Answer:
         return _dict(await self._call("forget", snapshot=snapshot))
+
+    async def move_server(self, url: str, alone: bool = False) -> Answer:
+        return _dict(await self._call("move_server", url=url, alone=alone))
 
     async def space(self) -> Answer:
         return _dict(await self._call("space"))

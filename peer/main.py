@@ -12,26 +12,26 @@ import os
 import random
 import secrets as system_secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from chunking.keys import MemberKeys, derive_group
 from datachannel.credentials import Credentials, MemberCard
-from datachannel.engine import LinkInfo
 from datachannel.engines import BestEngine
-from datachannel.joining import WORDS, Servers
-from datachannel.link import PeerSession
+from datachannel.joining import WORDS
 from datachannel.mesh import Mesh
-from datachannel.rendezvous import Friend, JoinOutcome, JoinRefused, Rendezvous, join_once
+from datachannel.rendezvous import JoinOutcome, JoinRefused, Rendezvous, join_once
 from peer import __version__
 from peer.api import serve_api
 from peer.blocking import run_blocking
 from peer.engine import EngineProcess
+from peer.finding.moving import move_group
 from peer.finding.order import NotFound
 from peer.finding.real import find_for_joining, servers_of
-from peer.finding.servers import Place
+from peer.finding.servers import KnownServers, Place
+from peer.group import GroupFriends
 from peer.holding.requests import HoldingHandler
 from peer.holding.store import ShareStore
 from peer.jobs import run_job
@@ -39,10 +39,10 @@ from peer.member import Emit, Engine, Member
 from peer.node import Identity, Node, local_time
 from peer.restore.recover import recover_member
 from peer.service import Event, Problem, Service
-from peer.state import AlreadyRunning, Config, Secrets, StateFolder, drop_unfinished
+from peer.state import AlreadyRunning, Config, Secrets, StateError, StateFolder, drop_unfinished
 from peer.upkeep.renew import open_catalog
 from peer.words import master_of, words_of
-from signaling.messages import MemberId, member_id_of
+from signaling.messages import member_id_of
 
 MASTER_BYTES = 32
 BYTE_WORKERS = max(1, min(4, os.cpu_count() or 1))
@@ -58,45 +58,6 @@ class Joined:
 
     words: Sequence[str]
     created: bool
-
-
-class GroupFriends:
-    """Implements `peer.ports.Friends` and `peer.node.Group` over the server and the mesh."""
-
-    def __init__(self, rendezvous: Rendezvous, mesh: Mesh) -> None:
-        self._rendezvous, self._mesh = rendezvous, mesh
-        self.problem = ""
-
-    def members(self) -> Mapping[MemberId, Friend]:
-        """See Friends."""
-        return self._rendezvous.members()
-
-    async def session(self, member: MemberId) -> PeerSession:
-        """See Friends."""
-        return await self._mesh.session(member)
-
-    @property
-    def connected(self) -> bool:
-        """See Group."""
-        return self._rendezvous.connected
-
-    def links(self) -> Sequence[LinkInfo]:
-        """See Group."""
-        return self._mesh.links()
-
-    async def ready(self, timeout_s: float) -> bool:
-        """See Group."""
-        with contextlib.suppress(TimeoutError, JoinRefused):
-            async with asyncio.timeout(timeout_s):
-                await self._rendezvous.joined()
-        return self._rendezvous.connected
-
-    async def run(self) -> None:
-        """Be in the group until cancelled, or until the server refuses us for good."""
-        try:
-            await self._rendezvous.run()
-        except JoinRefused as refused:
-            self.problem = f"The server does not let this computer in: {refused.text}"
 
 
 def random_bytes(size: int) -> bytes:
@@ -155,7 +116,8 @@ async def assemble(state: StateFolder, config: Config, secrets: Secrets) -> Asyn
 
     async def keep(place: Place) -> None:
         if state.joined:  # a recovery writes its own at its end
-            await run_blocking(partial(state.update_config, place=place))
+            with contextlib.suppress(StateError):  # told at every start
+                await run_blocking(partial(state.update_config, place=place))
 
     async with (
         servers_of(
@@ -177,7 +139,7 @@ def _jitter() -> random.Random:
 
 @contextlib.asynccontextmanager
 async def _assemble(
-    state: StateFolder, config: Config, secrets: Secrets, servers: Servers
+    state: StateFolder, config: Config, secrets: Secrets, servers: KnownServers
 ) -> AsyncIterator[Assembly]:
     await run_blocking(drop_unfinished, state.home)
     credentials = _credentials(secrets)
@@ -190,10 +152,11 @@ async def _assemble(
             monotonic_s=time.monotonic,  # noqa: TID251 - used in threads, which have no loop
         )
     )
+    card = _card(credentials, config.member_name, config.offer_bytes)
     rendezvous = Rendezvous(
         servers=servers,
         credentials=credentials,
-        card=_card(credentials, config.member_name, config.offer_bytes),
+        card=card,
         create=True,  # a server that lost its memory learns the group anew from its members
         random_bytes=random_bytes,
         jitter=_jitter(),
@@ -206,7 +169,20 @@ async def _assemble(
         wall_clock=wall_s,
         engine=BestEngine(),
     )
-    friends = GroupFriends(rendezvous, mesh)
+
+    async def move(url: str, *, alone: bool) -> None:
+        await move_group(
+            url,
+            alone=alone,
+            rendezvous=rendezvous,
+            servers=servers,
+            credentials=credentials,
+            card=card,
+            now=wall_s(),
+            random_bytes=random_bytes,
+        )
+
+    friends = GroupFriends(rendezvous, mesh, servers, move)
     catalog = await run_blocking(open_catalog, state.catalog, keys, state.root_file)
     member = Member(
         home=state.home,
@@ -226,7 +202,7 @@ async def _assemble(
         start_engine=start_engine,
         workers=BYTE_WORKERS,
     )
-    identity = Identity(config.group, config.server, config.member_name)
+    identity = Identity(config.group, config.member_name)
     node = Node(member, friends, store, identity, local_time)
     tasks = [
         asyncio.create_task(friends.run()),
@@ -299,9 +275,12 @@ async def join(
     credentials = _credentials(secrets)
     card = _card(credentials, name, space)
     outcome = await _join_any(urls, credentials, card, create=create)
+    moved = outcome.moved
     config = Config(
         group=group.strip(),
-        server=remembered,
+        server=remembered if moved is None else moved.url,
+        previous_server="" if moved is None else remembered,
+        moves=0 if moved is None else moved.number,
         member_name=name,
         offer_bytes=space,
         created_ns=time.time_ns(),

@@ -46,6 +46,15 @@ class Group(Protocol):
         """Why the server refuses this member; empty when it does not."""
         ...
 
+    @property
+    def server(self) -> str:
+        """The address of the group's server, or `lan`."""
+        ...
+
+    async def move(self, url: str, *, alone: bool) -> None:
+        """Move the group, or this member alone, to another server."""
+        ...
+
     async def ready(self, timeout_s: float) -> bool:
         """Wait until the group's members are known; False when the time is over."""
         ...
@@ -69,7 +78,6 @@ class Identity:
     """How this member and its group are called."""
 
     group: str
-    server: str
     name: str
 
 
@@ -104,7 +112,7 @@ class Node:
             "group": self._identity.group,
             "member": self._identity.name,
             "member_id": self._m.member.hex(),
-            "server": self._identity.server,
+            "server": self._group.server,
             "connected": self._group.connected,
             "friends": len(friends),
             "friends_online": online,
@@ -182,6 +190,16 @@ class Node:
     async def keep(self, rule: str) -> Answer:
         """See Service."""
         return await self._m.run_blocking(set_keep, self._m, rule)
+
+    async def move_server(self, url: str, alone: bool = False) -> Answer:
+        """See Service."""
+        if not alone and not await self._group.ready(READY_S):
+            raise Problem(
+                "The server at which the group is cannot be reached, so nobody would hear of it.",
+                "Try again when it can be. If it is gone for good, every member uses --alone.",
+            )
+        await self._group.move(url, alone=alone)
+        return {"server": url}
 
     async def confirm(self) -> Answer:
         """See Service."""
@@ -323,7 +341,7 @@ class Node:
     async def _ready(self) -> None:
         if not await self._group.ready(READY_S):
             raise Problem(
-                self._group.problem or f"The server {self._identity.server} cannot be reached.",
+                self._group.problem or f"The server {self._group.server} cannot be reached.",
                 "Check this computer's network, or ask whoever runs the server.",
                 code="unreachable",
             )

@@ -133,6 +133,13 @@ class Service(Protocol):
         """Let a snapshot go with the next night; answers `history`."""
         ...
 
+    async def move_server(self, url: str, alone: bool = False) -> Answer:
+        """Move the group, or this member alone, to another server; answers `server`.
+
+        `lan` is whatever there is on the local network.
+        """
+        ...
+
     async def space(self) -> Answer:
         """offer_bytes, held_bytes (others' shares here), friends_offer_bytes, stored_bytes (our
         shares at friends), packed_bytes (the same before coding), chunks.

@@ -13,6 +13,7 @@ and from then on, in any order:
     client -> Leave()              server -> Removed(member) to all others
     client -> Report(outcome)      counted, and passed to nobody
     client -> RenewIce()           server -> IceServers(servers, lifetime_s)
+    client -> Move(notice)         server -> Moved(notice) to all members, and in Joined ever after
                                    server -> Arrived / Departed as members come and go
 
 The signatures of Join cover the server's name and this connection's nonce, so that neither a
@@ -53,6 +54,12 @@ ICE_URL = re.compile(r"(stuns?|turns?):[A-Za-z0-9.:\[\]_-]{1,255}(\?transport=(u
 
 PERSON_MEMBER_ID = b"covey member id"
 PERSON_JOIN = b"covey join"
+PERSON_MOVE = b"covey move"
+MOVE_VERSION = 1
+MOVE_NUMBER_MAX = 2**53 - 1
+"""A number that every store can compare."""
+MOVE_BYTES_MAX = 1024
+"""Of an encoded notice."""
 
 FAILED_CODES = (
     "unknown_group",
@@ -113,6 +120,17 @@ class Presence(msgspec.Struct, frozen=True):
     online: bool
 
 
+class MoveNotice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The group is at the server `url` from now on, says the group's key. The highest number
+    counts. `url` may be `lan`: whatever server there is on the members' local network.
+    """
+
+    version: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+    number: Annotated[int, msgspec.Meta(ge=1, le=MOVE_NUMBER_MAX)]
+    url: Text
+    signature: Signature
+
+
 class Challenge(_Message, frozen=True, tag="challenge"):
     """The server's first message."""
 
@@ -141,6 +159,7 @@ class Joined(_Message, frozen=True, tag="joined"):
     ice_servers: IceServerList
     created: bool
     ice_lifetime_s: Lifetime = 0.0
+    moved: MoveNotice | None = None
 
 
 class Failed(_Message, frozen=True, tag="failed"):
@@ -166,6 +185,18 @@ class UpdateCard(_Message, frozen=True, tag="card"):
 
 class Leave(_Message, frozen=True, tag="leave"):
     """I leave the group for good."""
+
+
+class Move(_Message, frozen=True, tag="move"):
+    """The group goes to another server: tell all members, now and when they come."""
+
+    notice: MoveNotice
+
+
+class Moved(_Message, frozen=True, tag="moved"):
+    """The group has gone to another server. Also the answer to a Move that is not the latest."""
+
+    notice: MoveNotice
 
 
 class Report(_Message, frozen=True, tag="report"):
@@ -210,12 +241,22 @@ class Removed(_Message, frozen=True, tag="removed"):
     member: Id
 
 
-FromClient = Join | Signal | UpdateCard | Leave | Report | RenewIce
+FromClient = Join | Signal | UpdateCard | Leave | Report | RenewIce | Move
 FromServer = (
-    Challenge | Joined | Failed | Signal | Arrived | Departed | Absent | Removed | IceServers
+    Challenge
+    | Joined
+    | Failed
+    | Signal
+    | Arrived
+    | Departed
+    | Absent
+    | Removed
+    | IceServers
+    | Moved
 )
 
 _encoder = msgspec.msgpack.Encoder()
+_move_notice: msgspec.msgpack.Decoder[MoveNotice] = msgspec.msgpack.Decoder(MoveNotice)
 _from_client: msgspec.msgpack.Decoder[FromClient] = msgspec.msgpack.Decoder(FromClient)
 _from_server: msgspec.msgpack.Decoder[FromServer] = msgspec.msgpack.Decoder(FromServer)
 
@@ -233,6 +274,16 @@ def decode_from_client(data: bytes) -> FromClient:
 def decode_from_server(data: bytes) -> FromServer:
     """What a server sent. Raises MessageError."""
     return _decode(_from_server, data, SERVER_MESSAGE_BYTES_MAX)
+
+
+def encode_move(notice: MoveNotice) -> bytes:
+    """A notice as it is kept."""
+    return _encoder.encode(notice)
+
+
+def decode_move(data: bytes) -> MoveNotice:
+    """A notice that was kept. Raises MessageError."""
+    return _decode(_move_notice, data, MOVE_BYTES_MAX)
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[_T], data: bytes, size_max: int) -> _T:
@@ -266,3 +317,12 @@ def join_transcript(
     for part in (name, nonce, name_id, group_key, identity_key, bytes([create]), card):
         state.update(len(part).to_bytes(4, "big") + part)
     return PERSON_JOIN + state.digest()
+
+
+def move_transcript(name_id: bytes, notice: MoveNotice) -> bytes:
+    """What the group's key signs of a MoveNotice: all of it, and the group."""
+    state = hashlib.blake2b(digest_size=64, person=PERSON_MOVE)
+    version, number = notice.version.to_bytes(4, "big"), notice.number.to_bytes(8, "big")
+    for part in (version, name_id, number, notice.url.encode()):
+        state.update(len(part).to_bytes(4, "big") + part)
+    return PERSON_MOVE + state.digest()

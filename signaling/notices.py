@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from signaling.messages import MemberId
+from signaling.messages import MemberId, MoveNotice
 
 How = Literal["joins", "again", "card"]
 """It has joined now; it is told again after a break of the bus; it is there, with a new card."""
@@ -20,11 +20,13 @@ How = Literal["joins", "again", "card"]
 
 @dataclass(slots=True)
 class Group:
-    """A group as it is remembered; `members` maps a member to its sealed card."""
+    """A group as it is remembered; `members` maps a member to its sealed card, and `moved` says
+    to which server it has gone."""
 
     name_id: bytes
     group_key: bytes
     members: dict[MemberId, bytes] = field(default_factory=dict)
+    moved: MoveNotice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,15 @@ class Passed:
     blob: bytes
 
 
-Notice = Entered | Exited | Left | Passed
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """The group goes to another server. An older notice than the one that is kept is nothing."""
+
+    name_id: bytes
+    notice: MoveNotice
+
+
+Notice = Entered | Exited | Left | Passed | Moving
 
 
 # --- inwards --------------------------------------------------------------------------------
@@ -147,6 +157,15 @@ class Picture:
     members: dict[MemberId, bytes]
     elsewhere: dict[MemberId, str]
     here: frozenset[MemberId]
+    moved: MoveNotice | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MovedElsewhere:
+    """A member at another instance has said that the group goes to another server."""
+
+    name_id: bytes
+    notice: MoveNotice
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +193,7 @@ Heard = (
     | PassedHere
     | Undelivered
     | Picture
+    | MovedElsewhere
     | Settled
     | Conflict
 )

@@ -19,6 +19,8 @@ from signaling.messages import (
     Failed,
     FromServer,
     MemberId,
+    Moved,
+    MoveNotice,
     Removed,
     Signal,
 )
@@ -31,6 +33,7 @@ from signaling.notices import (
     Heard,
     How,
     LeftElsewhere,
+    MovedElsewhere,
     Notice,
     PassedHere,
     Picture,
@@ -124,7 +127,9 @@ class Presences:
             case Undelivered(_, sender, to, instance):
                 return self._undelivered(room, sender, to, instance)
             case Picture():
-                return self._look(room, heard)
+                return self._look(room, heard) + self._has_moved(room, heard.moved)
+            case MovedElsewhere(_, notice):
+                return self._has_moved(room, notice)
             case Settled(_, member, card, _):
                 return self._settled(room, member, card)
             case Conflict():
@@ -219,6 +224,14 @@ class Presences:
         for connection in connections:
             self._forget(connection)
         return [(connection, COME_AGAIN) for connection in connections]
+
+    def _has_moved(self, room: Room, notice: MoveNotice | None) -> Outgoing:
+        """Tell everybody here, if it is news."""
+        known = room.group.moved
+        if notice is None or (known is not None and notice.number <= known.number):
+            return []
+        room.group.moved = notice
+        return [(connection, Moved(notice)) for connection in sorted(room.online.values())]
 
     # --- for all that changes a room ---------------------------------------------------------
 

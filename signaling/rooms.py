@@ -36,6 +36,9 @@ from signaling.messages import (
     Joined,
     Leave,
     MemberId,
+    Move,
+    Moved,
+    MoveNotice,
     Presence,
     Removed,
     RenewIce,
@@ -44,8 +47,9 @@ from signaling.messages import (
     UpdateCard,
     join_transcript,
     member_id_of,
+    move_transcript,
 )
-from signaling.notices import Exited, Found, Group, Left, Passed
+from signaling.notices import Exited, Found, Group, Left, Moving, Passed
 from signaling.presence import REPLACED, Outgoing, Place, Presences, Room
 
 Verify = Callable[[bytes, bytes, bytes], bool]
@@ -123,7 +127,7 @@ class Rooms(Presences):
         wait = place.messages.take(now=now) or room.messages.take(now=now)
         if not wait and isinstance(message, Signal):
             wait = place.signal_bytes.take(now=now, cost=len(message.blob))
-        if not wait and isinstance(message, UpdateCard):
+        if not wait and isinstance(message, UpdateCard | Move):
             wait = place.cards.take(now=now)
         if not wait and isinstance(message, RenewIce):
             wait = place.grants.take(now=now)
@@ -137,6 +141,8 @@ class Rooms(Presences):
                 return self._others(room, member, Arrived(member, card))
             case Leave():
                 return self._leave(connection, room, member)
+            case Move(notice):
+                return self._move(connection, room, notice)
             case RenewIce():
                 return [(connection, self._grant(room.group.name_id, member))]
             case Report():
@@ -232,7 +238,9 @@ class Rooms(Presences):
             if other != member
         )
         ice = self._grant(room.group.name_id, member)
-        out.append((connection, Joined(others, ice.servers, created, ice.lifetime_s)))
+        out.append(
+            (connection, Joined(others, ice.servers, created, ice.lifetime_s, room.group.moved))
+        )
         return out + self._others(room, member, Arrived(member, card))
 
     def _leave(self, connection: int, room: Room, member: MemberId) -> Outgoing:
@@ -240,6 +248,18 @@ class Rooms(Presences):
         self._forget(connection)
         self.notices.append(Left(room.group.name_id, member))
         return self._others(room, member, Removed(member))
+
+    def _move(self, connection: int, room: Room, notice: MoveNotice) -> Outgoing:
+        group = room.group
+        transcript = move_transcript(group.name_id, notice)
+        if not self._verify(group.group_key, transcript, notice.signature):
+            return [(connection, Failed("bad_signature", "the group has not signed this"))]
+        told = self._has_moved(room, notice)
+        if told:
+            self.notices.append(Moving(group.name_id, notice))
+        elif group.moved is not None:
+            told = [(connection, Moved(group.moved))]
+        return told
 
     def _pass_on(
         self, connection: int, room: Room, member: MemberId, to: MemberId, blob: bytes

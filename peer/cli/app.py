@@ -70,6 +70,7 @@ for _verb in (
     history.keep,
     history.confirm,
     history.forget,
+    membership.move_server,
     serving.serve,
 ):
     covey.add_command(_verb)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -229,6 +230,32 @@ def recover(
     progress.tell(outcome, as_json=wishes.json)
     if not outcome.ok:
         raise click.exceptions.Exit(1)
+
+
+@click.command(cls=Verb, name="move-server")
+@click.argument("url")
+@click.option("--alone", is_flag=True, help="Move this computer only: the old server is gone.")
+@pass_wishes
+def move_server(wishes: Wishes, url: str, alone: bool) -> None:
+    """Move the whole group to the server at URL, or to the local network with `lan`.
+
+    The others need not do anything: they follow when they are told, now or when they come back.
+    Leave the old server running until everybody has come by.
+    """
+
+    async def work() -> dict[str, Any]:
+        async with running.reach(wishes) as service:
+            return await service.move_server(url, alone)
+
+    answer = running.run(work())
+    if wishes.json:
+        output.say(output.as_json({"ok": True, **answer}))
+        return
+    if alone:
+        output.say(f"This computer looks for the group at {output.shown(url)} now.")
+        return
+    output.say(f"The group is at {output.shown(url)} now. Friends who are away follow when they")
+    output.say("come back to the old server: leave it running until all have.")
 
 
 def _named(name: str | None) -> str:

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from datachannel.joining import Unreachable
 from peer.finding.lan import LanServer, before
+from signaling.messages import MoveNotice
 
 LOOK_S = 3.0
 """For the first announcement: devices answer within a second, a sleepy WLAN within three."""
@@ -98,6 +99,9 @@ class LanServers:
         if self._own is None or url != self._own.url:
             self._shunned[url] = _now() + SHUN_S
         return True
+
+    def moved(self, url: str, notice: MoveNotice) -> None:
+        """See Servers: KnownServers knows what to do."""
 
     async def better(self, url: str) -> None:
         """See Servers: returns when our server has ended for the sake of another."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
-from datachannel.joining import Servers
 from peer.finding.embedded import NAME_BYTES, embedded_server, is_there
 from peer.finding.lan import LanServer
 from peer.finding.lan_servers import LOOK_S, CannotHost, LanServers, Network
@@ -64,28 +63,25 @@ async def servers_of(
     data: Path,
     random_bytes: RandomBytes,
     jitter: random.Random,
-) -> AsyncIterator[Servers]:
+) -> AsyncIterator[KnownServers]:
     """The servers of a member at work; `data` is for one that it runs itself."""
-    if place.url != LAN:
-        domain = domain_of(group)
-        ask = None if domain is None else lambda: ask_domain(domain)
-        yield KnownServers(place, save=save, ask=ask)
-        return
 
     def host(network: Network) -> AbstractAsyncContextManager[LanServer]:
         return _hosted(cast("LocalNetwork", network), data, random_bytes)
 
-    servers = LanServers(
+    lan = LanServers(
         own_address=lan_address,
         open_network=_opened,
         host=host,
         is_there=is_there,
         jitter=jitter,
     )
+    domain = domain_of(group)
+    ask = None if domain is None else lambda: ask_domain(domain)
     try:
-        yield servers
+        yield KnownServers(place, save=save, lan=lan, ask=ask)
     finally:
-        await servers.close()
+        await lan.close()
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The server of a group whose address is known: where to be, and where else if it is not there.
+"""The server of a group: where to be, and where else if it is not there.
 
 A group can move to another server (datachannel/moving.py). Then there are two addresses for a
 while: the new one is tried first, and the one before stays a way back until the new one has let us
@@ -9,12 +9,14 @@ domain anew when its server has been away for a while.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
+from typing import Any
 
-from peer.finding.order import NotFound
+from datachannel.joining import Servers, Unreachable
+from peer.finding.order import LAN, NotFound, is_url
+from signaling.messages import MoveNotice
 
 TRY_NEW_EVERY_S = 600.0
 """At the server before, how long until the new one is tried again."""
@@ -37,7 +39,8 @@ class Place:
 class KnownServers:
     """Implements `datachannel.joining.Servers`. One task uses it.
 
-    `save` keeps a place durably; `ask` asks the group's domain, and raises NotFound.
+    `save` keeps a place durably; `lan` has the server when the address is `lan`; `ask` asks the
+    group's domain, and raises NotFound.
     """
 
     def __init__(
@@ -45,9 +48,11 @@ class KnownServers:
         place: Place,
         *,
         save: Callable[[Place], Awaitable[None]],
+        lan: Servers,
         ask: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
-        self.place, self._save, self._ask = place, save, ask
+        self.place, self._save, self._lan, self._ask = place, save, lan, ask
+        self._on_lan = ""
         self._saved = place
         self._failures = 0
         self._told = ""
@@ -56,18 +61,33 @@ class KnownServers:
 
     async def address(self) -> str:
         """See Servers."""
-        await self._keep()
+        await self.keep()
         self._has_moved.clear()
         if self._failures >= ASK_AFTER_FAILURES:
             await self._ask_domain()
         known = [self.place.url, self.place.previous, self._told]
         others = [url for url in dict.fromkeys(known) if url]
-        return others[self._failures % len(others)]
+        chosen = others[self._failures % len(others)]
+        if chosen != LAN:
+            return chosen
+        self._on_lan = ""
+        try:
+            self._on_lan = await self._lan.address()
+        except Unreachable:
+            self._failures += 1
+            raise
+        return self._on_lan
+
+    def _at(self, url: str) -> str:
+        """The address by which `url` was found: `lan`, or itself."""
+        return LAN if url == self._on_lan else url
 
     def joined(self, url: str) -> None:
         """See Servers."""
         self._failures = 0
-        if url == self.place.url:
+        if self._at(url) == LAN:
+            self._lan.joined(url)
+        if self._at(url) == self.place.url:
             self.place = replace(self.place, previous="")
         elif url == self._told:
             self.place = replace(self.place, url=url, previous="")
@@ -76,29 +96,53 @@ class KnownServers:
     def failed(self, url: str) -> bool:
         """See Servers."""
         self._failures += 1
-        return bool(self.place.previous)
+        is_lan = self._at(url) == LAN
+        return (is_lan and self._lan.failed(url)) or bool(self.place.previous)
 
     async def better(self, url: str) -> None:
         """See Servers."""
-        await self._keep()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(TRY_NEW_EVERY_S if url != self.place.url else None):
-                await self._has_moved.wait()
+        await self.keep()
+        at = self._at(url)
+        waits: list[Coroutine[Any, Any, object]] = [self._has_moved.wait()]
+        if at == LAN:
+            waits.append(self._lan.better(url))
+        if at != self.place.url:
+            waits.append(asyncio.sleep(TRY_NEW_EVERY_S))
+        tasks = [asyncio.create_task(one) for one in waits]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    def moved(self, url: str, to: str, number: int) -> None:
-        """The group says, at the server `url`, that it is at `to` now. Older news is none."""
-        if number <= self.place.moves:
+    def moved(self, url: str, notice: MoveNotice) -> None:
+        """See Servers. Older news is none."""
+        to = notice.url
+        if notice.number <= self.place.moves or not (to == LAN or is_url(to)):
             return
-        previous = "" if to == url else url
-        self.place = Place(to, previous, number)
+        here = self._at(url)
+        self.place = Place(to, "" if to == here else here, notice.number)
         self._failures = 0
         log.warning("the group has moved to another server")
         self._has_moved.set()
 
-    async def _keep(self) -> None:
+    async def go(self, url: str) -> None:
+        """Be at this server from now on, whatever the group says until now."""
+        self.place = replace(self.place, url=url, previous="")
+        self._failures = 0
+        self._has_moved.set()
+        await self.keep()
+
+    async def keep(self) -> None:
+        """Have the place on disk."""
         if self.place != self._saved:
             place = self.place
-            await self._save(place)
+            try:
+                await self._save(place)
+            except OSError as error:
+                log.error("where the group is cannot be kept now: %s", error)
+                return
             self._saved = place
 
     async def _ask_domain(self) -> None:

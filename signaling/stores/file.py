@@ -24,8 +24,18 @@ import msgspec
 from tinydb import Storage, TinyDB
 
 from signaling.config import Limits
-from signaling.messages import CARD_BYTES_MAX, ID_BYTES, KEY_BYTES, MEMBERS_MAX, MemberId
-from signaling.notices import Entered, Found, Group, Left, Notice
+from signaling.messages import (
+    CARD_BYTES_MAX,
+    ID_BYTES,
+    KEY_BYTES,
+    MEMBERS_MAX,
+    MOVE_BYTES_MAX,
+    MemberId,
+    MoveNotice,
+    decode_move,
+    encode_move,
+)
+from signaling.notices import Entered, Found, Group, Left, Moving, Notice
 from signaling.stores import Listener, StoreError
 
 if sys.platform != "win32":
@@ -44,6 +54,7 @@ Table = dict[str, dict[str, Any]]
 """As TinyDB has it: the rows by their number."""
 Hex32 = Annotated[str, msgspec.Meta(pattern=f"^[0-9a-f]{{{2 * ID_BYTES}}}$")]
 HexCard = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{2})*$", max_length=2 * CARD_BYTES_MAX)]
+HexMove = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{2})*$", max_length=2 * MOVE_BYTES_MAX)]
 
 assert ID_BYTES == KEY_BYTES == 32
 
@@ -150,6 +161,8 @@ class TinyDbStore:
                 members = self._members_of(name_id)
                 left = {other: card for other, card in members.items() if other != member.hex()}
                 self._replace(name_id, left)
+            case Moving(name_id, move):
+                self._move(name_id.hex(), move)
             case _:
                 return
         self._is_changed = True
@@ -209,6 +222,12 @@ class TinyDbStore:
             self._rows[self._numbers[name]] = {"name_id": name, "group_key": group_key.hex()}
         self._rows[self._numbers[name]] = self._rows[self._numbers[name]] | {"members": members}
 
+    def _move(self, name: str, notice: MoveNotice) -> None:
+        row = self._rows.get(self._numbers.get(name, ""))
+        known = None if row is None else _group_of(row).moved
+        if row is not None and (known is None or known.number < notice.number):
+            self._rows[self._numbers[name]] = row | {"moved": encode_move(notice).hex()}
+
     # --- writing ----------------------------------------------------------------------------
 
     async def _write_changes(self) -> None:
@@ -246,6 +265,7 @@ class _Row(msgspec.Struct, forbid_unknown_fields=True):
     name_id: Hex32
     group_key: Hex32
     members: Annotated[dict[Hex32, HexCard], msgspec.Meta(max_length=MEMBERS_MAX)]
+    moved: HexMove = ""
 
 
 def _size_of(members: dict[str, str]) -> int:
@@ -258,7 +278,8 @@ def _group_of(row: dict[str, Any]) -> Group:
         MemberId(bytes.fromhex(member)): bytes.fromhex(card)
         for member, card in checked.members.items()
     }
-    return Group(bytes.fromhex(checked.name_id), bytes.fromhex(checked.group_key), members)
+    moved = decode_move(bytes.fromhex(checked.moved)) if checked.moved else None
+    return Group(bytes.fromhex(checked.name_id), bytes.fromhex(checked.group_key), members, moved)
 
 
 def pieces_of(tables: dict[str, Table]) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
 | key | what |
 |---|---|
-| `covey:group:NAME` | hash: `key` is the group's public key, each other field a member's card |
+| `covey:group:NAME` | hash: `key` is the group's public key, `moved` its move, others are cards |
 | `covey:online:NAME` | hash: a member who is connected, and the session that it is connected to |
 | `covey:groups` | how many groups there are |
 | `covey:sessions` | sorted set: each session, and when its lease ends, in ms of Redis's clock |
@@ -26,6 +26,10 @@ from signaling.messages import (
     MEMBERS_MAX,
     SIGNAL_BYTES_MAX,
     MemberId,
+    MessageError,
+    MoveNotice,
+    decode_move,
+    encode_move,
 )
 from signaling.notices import (
     Conflict,
@@ -38,6 +42,8 @@ from signaling.notices import (
     How,
     Left,
     LeftElsewhere,
+    MovedElsewhere,
+    Moving,
     Notice,
     Passed,
     PassedHere,
@@ -45,6 +51,7 @@ from signaling.notices import (
     Settled,
 )
 
+MOVE_DIGITS = 16
 SESSION_BYTES = 16
 """Of a session's id, as text: random, in hexadecimal."""
 
@@ -84,7 +91,8 @@ ENTER = (
     + f"""
 local me, name, key, member, card, how = unpack(ARGV)
 local held = redis.call('HGET', group_of(name), 'key')
-local is_full = redis.call('HLEN', group_of(name)) > {MEMBERS_MAX}
+local others = 1 + redis.call('HEXISTS', group_of(name), 'moved')
+local is_full = redis.call('HLEN', group_of(name)) - others >= {MEMBERS_MAX}
 if held and (held ~= key or
     (is_full and redis.call('HEXISTS', group_of(name), member) == 0)) then
   redis.call('PUBLISH', 'covey:to:' .. me, 'c' .. name .. member)
@@ -141,7 +149,7 @@ redis.call('HDEL', online_of(name), member)
 if redis.call('HDEL', group_of(name), member) == 0 then return 0 end
 tell(name, me, 'l' .. name .. member)
 redis.call('PUBLISH', 'covey:to:' .. me, 'l' .. name .. member)
-if redis.call('HLEN', group_of(name)) == 1 then
+if redis.call('HLEN', group_of(name)) - redis.call('HEXISTS', group_of(name), 'moved') == 1 then
   redis.call('DEL', group_of(name))
   redis.call('DECR', 'covey:groups')
 end
@@ -149,6 +157,20 @@ depart(me, name)
 return 1
 """
 )
+
+MOVE = (
+    PRELUDE
+    + """
+local me, name, number, notice = unpack(ARGV)
+local held = redis.call('HGET', group_of(name), 'moved')
+if redis.call('EXISTS', group_of(name)) == 0 then return 0 end
+if held and tonumber(held:sub(1, 16), 16) >= tonumber(number, 16) then return 0 end
+redis.call('HSET', group_of(name), 'moved', number .. notice)
+tell(name, me, 'm' .. name .. name .. notice)
+return 1
+"""
+)
+"""Where a group has gone is kept after its number, 16 hexadecimal digits: the highest counts."""
 
 RESTORE = (
     PRELUDE
@@ -200,6 +222,7 @@ SCRIPTS = {
     "exit": EXIT,
     "leave": LEAVE,
     "look": LOOK,
+    "move": MOVE,
     "restore": RESTORE,
     "lease": LEASE,
     "reap": REAP,
@@ -245,7 +268,10 @@ def parse(data: bytes, me: str) -> Heard | None:
                 raise Garbled("a picture of nothing")
             here = frozenset(one for one, session in online.items() if session == me)
             elsewhere = {one: session for one, session in online.items() if session != me}
-            return Picture(name, None if member == name else member, group.members, elsewhere, here)
+            entered = None if member == name else member
+            return Picture(name, entered, group.members, elsewhere, here, group.moved)
+        case b"m":
+            return MovedElsewhere(name, _notice(rest))
         case b"h":
             return Settled(name, member, _card(rest[1:]), _how(rest[:1]))
         case b"c":
@@ -262,6 +288,8 @@ def call_of(notice: Notice) -> tuple[str, tuple[bytes | str, ...]]:
             return "exit", (name_id, member)
         case Left(name_id, member):
             return "leave", (name_id, member)
+        case Moving(name_id, move):
+            return "move", (name_id, *_numbered(move))
         case Passed(name_id, sender, to, instance, blob):
             return "", (f"covey:to:{instance}", b"s" + name_id + sender + to + blob)
 
@@ -278,14 +306,37 @@ def parse_picture(name_id: bytes, data: bytes) -> tuple[Group | None, dict[Membe
         raise Garbled("a picture that is cut")
     pairs = list(zip(strings[::2], strings[1::2], strict=True))
     fields, online = dict(pairs[: count // 2]), pairs[count // 2 :]
-    key = fields.pop(b"key", None)
+    key, moved = fields.pop(b"key", None), fields.pop(b"moved", None)
     if key is None:
         return None, {}
     if len(key) != KEY_BYTES or len(fields) > MEMBERS_MAX:
         raise Garbled("a group that cannot be")
     members = {_id(member): _card(card) for member, card in fields.items()}
     sessions = {_id(member): _session(session) for member, session in online}
-    return Group(name_id, key, members), {m: s for m, s in sessions.items() if m in members}
+    notice = None if moved is None else _notice(moved[MOVE_DIGITS:])
+    return Group(name_id, key, members, notice), {m: s for m, s in sessions.items() if m in members}
+
+
+def fields_of(group: Group) -> tuple[bytes | str, ...]:
+    """A group as RESTORE wants it."""
+    fields: list[bytes | str] = [group.name_id, "key", group.group_key]
+    if group.moved is not None:
+        number, notice = _numbered(group.moved)
+        fields += ["moved", number + notice]
+    for member, card in group.members.items():
+        fields += [member, card]
+    return tuple(fields)
+
+
+def _numbered(notice: MoveNotice) -> tuple[bytes, bytes]:
+    return f"{notice.number:0{MOVE_DIGITS}x}".encode(), encode_move(notice)
+
+
+def _notice(data: bytes) -> MoveNotice:
+    try:
+        return decode_move(data)
+    except MessageError as error:
+        raise Garbled("a move that cannot be") from error
 
 
 def _id(data: bytes) -> MemberId:

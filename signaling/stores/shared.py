@@ -29,7 +29,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from signaling.config import Limits
-from signaling.notices import Found, Group, Left, Notice, Passed, Undelivered
+from signaling.notices import Found, Left, Notice, Passed, Undelivered
 from signaling.stores import Listener, StoreError, scripts
 
 log = logging.getLogger("covey.signaling")
@@ -251,7 +251,7 @@ class RedisStore:
         self._takes_notices = True
         steps: list[_Step] = []
         for group, entered in self._listener.everything():
-            steps.append(_Step("restore", _fields_of(group), session=""))
+            steps.append(_Step("restore", scripts.fields_of(group), session=""))
             steps += [self._step_of(notice) for notice in entered]
             steps.append(_Step("look", (group.name_id,)))
         for start in range(0, len(steps), BATCH_STEPS):
@@ -353,13 +353,6 @@ class RedisStore:
         reap = self._hashes["reap"]
         while await self._redis.evalsha(reap, 0, session, str(REAP_GROUPS)):
             pass
-
-
-def _fields_of(group: Group) -> tuple[bytes | str, ...]:
-    fields: list[bytes | str] = [group.name_id, "key", group.group_key]
-    for member, card in group.members.items():
-        fields += [member, card]
-    return tuple(fields)
 
 
 def _words_of(errors: BaseExceptionGroup[BaseException]) -> str:

@@ -457,5 +457,13 @@ def test_help_names_every_verb():
     assert verbs == [
         *("join", "agent", "mark", "unmark", "marks", "backup", "status", "friends", "snapshots"),
         *("space", "ls", "find", "restore", "recover", "check", "keep", "confirm", "forget"),
-        "serve",
+        *("move-server", "serve"),
     ]
+
+
+def test_moving_the_group_tells_how_long_the_old_server_is_needed(member: Terminal):
+    told = member("move-server", "https://new.example")
+    assert "The group is at https://new.example now." in told.stdout
+    assert "leave it running" in told.stdout
+    alone = member("move-server", "lan", "--alone", "--json")
+    assert json.loads(alone.stdout) == {"ok": True, "server": "lan"}

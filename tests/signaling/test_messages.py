@@ -13,6 +13,7 @@ from signaling.messages import (
     CARD_BYTES_MAX,
     MEMBERS_MAX,
     MESSAGE_BYTES_MAX,
+    MOVE_NUMBER_MAX,
     SERVER_MESSAGE_BYTES_MAX,
     SIGNAL_BYTES_MAX,
     Absent,
@@ -28,6 +29,9 @@ from signaling.messages import (
     Joined,
     Leave,
     MessageError,
+    Move,
+    Moved,
+    MoveNotice,
     Presence,
     Removed,
     RenewIce,
@@ -35,9 +39,12 @@ from signaling.messages import (
     UpdateCard,
     decode_from_client,
     decode_from_server,
+    decode_move,
     encode,
+    encode_move,
     join_transcript,
     member_id_of,
+    move_transcript,
 )
 
 ids = st.binary(min_size=32, max_size=32)
@@ -47,12 +54,16 @@ blobs = st.binary(max_size=500)
 texts = st.text(max_size=50)
 versions = st.integers(0, 2**32)
 
+move_notices = st.builds(
+    MoveNotice, st.integers(1, 2**31), st.integers(1, MOVE_NUMBER_MAX), texts, signatures
+)
 from_client: st.SearchStrategy[FromClient] = st.one_of(
     st.builds(Join, versions, ids, ids, ids, st.booleans(), cards, signatures, signatures),
     st.builds(Signal, ids, blobs),
     st.builds(UpdateCard, cards),
     st.just(Leave()),
     st.just(RenewIce()),
+    st.builds(Move, move_notices),
 )
 ice_servers = st.builds(IceServer, st.lists(texts, max_size=8).map(tuple), texts, texts)
 presences = st.builds(Presence, ids, cards, st.booleans())
@@ -64,7 +75,9 @@ from_server: st.SearchStrategy[FromServer] = st.one_of(
         st.lists(ice_servers, max_size=3).map(tuple),
         st.booleans(),
         st.floats(0, 7 * 86_400),
+        st.none() | move_notices,
     ),
+    st.builds(Moved, move_notices),
     st.builds(IceServers, st.lists(ice_servers, max_size=3).map(tuple), st.floats(0, 7 * 86_400)),
     st.builds(Failed, texts, texts, st.floats(0, 86_400)),
     st.builds(Signal, ids, blobs),
@@ -197,6 +210,14 @@ A_PRESENCE: dict[str, object] = {"member": SOMEBODY, "card": b"", "online": True
 AN_ICE_SERVER: dict[str, object] = {"urls": ["stun:a"], "username": "", "credential": ""}
 
 
+A_MOVE: dict[str, object] = {
+    "version": 1,
+    "number": 1,
+    "url": "https://new.example",
+    "signature": bytes(64),
+}
+
+
 def joined_with(**fields: object) -> dict[str, object]:
     return {"type": "joined", "members": [], "ice_servers": [], "created": False} | fields
 
@@ -287,6 +308,22 @@ BOUNDS: list[tuple[str, Callable[[object], dict[str, object]], object, list[obje
         [AN_ICE_SERVER] * 8,
         [[AN_ICE_SERVER] * 9],
     ),
+    ("joined.moved", lambda v: joined_with(moved=v), A_MOVE, [{}, 1, A_MOVE | {"more": 1}]),
+    ("moved.notice", lambda v: {"type": "moved", "notice": v}, A_MOVE, [{}, None, b""]),
+    *[
+        (
+            f"movenotice.{name}",
+            lambda v, name=name: {"type": "moved", "notice": A_MOVE | {name: v}},
+            right,
+            wrong,
+        )
+        for name, right, wrong in [
+            ("version", 2**31, [0, -1, 2**31 + 1, "1"]),
+            ("number", MOVE_NUMBER_MAX, [0, -1, MOVE_NUMBER_MAX + 1, 1.5]),
+            ("url", "x" * 400, ["x" * 401, b"x"]),
+            ("signature", bytes(64), [bytes(63), bytes(65)]),
+        ]
+    ],
     (
         "joined.ice_lifetime_s",
         lambda v: joined_with(ice_lifetime_s=v),
@@ -342,10 +379,11 @@ def test_every_field_has_exactly_its_bound(
 def test_no_field_was_forgotten_among_the_bounds():
     """A field that is added to a message needs a bound, and a place in the table above."""
     kinds = [Join, Joined, Challenge, Failed, Signal, UpdateCard, Arrived, Departed, Absent]
+    kinds += [Removed, Leave]
     names = {Presence: "presence", IceServer: "ice", UpdateCard: "update"}
     bounded = {bound[0] for bound in BOUNDS}
     free = {"challenge.version", "joined.created", "presence.online"}
-    for kind in [*kinds, Removed, Leave, RenewIce, IceServers, Presence, IceServer]:
+    for kind in [*kinds, Moved, MoveNotice, IceServers, RenewIce, Presence, IceServer]:
         for field in kind.__struct_fields__:
             assert f"{names.get(kind, kind.__name__.lower())}.{field}" in bounded | free
 
@@ -414,3 +452,18 @@ def test_no_byte_of_a_transcript_moves_to_its_neighbour(one: bytes, two: bytes, 
 def test_member_ids_have_a_purpose_of_their_own():
     assert member_id_of(b"\1" * 32) != member_id_of(b"\2" * 32)
     assert len(member_id_of(bytes(32))) == 32
+
+
+def test_the_largest_notice_of_a_move_fits_where_it_is_kept():
+    notice = MoveNotice(2**31, MOVE_NUMBER_MAX, "\u00fc" * 400, bytes(64))
+    assert decode_move(encode_move(notice)) == notice
+    with pytest.raises(MessageError):
+        decode_move(encode_move(notice) + b"x")
+
+
+@given(move_notices, move_notices, ids, ids)
+def test_a_move_is_signed_with_all_that_is_in_it(
+    one: MoveNotice, other: MoveNotice, group: bytes, other_group: bytes
+):
+    same = group == other_group and msgspec.structs.replace(one, signature=other.signature) == other
+    assert (move_transcript(group, one) == move_transcript(other_group, other)) == same

@@ -25,6 +25,9 @@ from signaling.messages import (
     Joined,
     Leave,
     MemberId,
+    Move,
+    Moved,
+    MoveNotice,
     Presence,
     Removed,
     RenewIce,
@@ -32,8 +35,9 @@ from signaling.messages import (
     UpdateCard,
     join_transcript,
     member_id_of,
+    move_transcript,
 )
-from signaling.notices import Entered, Exited, Group, Left
+from signaling.notices import Entered, Exited, Group, Left, MovedElsewhere, Moving
 from signaling.presence import Outgoing
 from signaling.rooms import Rooms
 from tests.support.registry import Registry
@@ -223,6 +227,68 @@ def test_each_member_is_given_relays_of_its_own_at_joining_and_when_it_asks():
         assert isinstance(welcome, Joined)
         assert (welcome.ice_servers, welcome.ice_lifetime_s) == (own.servers, 600.0)
         assert rooms.handle(number, RenewIce(), now=0.0) == [(number, own)]
+
+
+# --- moving ---------------------------------------------------------------------------------
+
+
+def a_move(number: int, url: str = "https://new.example", *, key: bytes = KEY) -> MoveNotice:
+    notice = MoveNotice(1, number, url, bytes(64))
+    return replace_signature(notice, sign(key, move_transcript(GROUP, notice)))
+
+
+def replace_signature(notice: MoveNotice, signature: bytes) -> MoveNotice:
+    return MoveNotice(notice.version, notice.number, notice.url, signature)
+
+
+def test_a_move_is_told_to_everybody_there_and_to_who_comes_later():
+    rooms = with_members(ANNA, BEN)
+    move = a_move(5)
+    assert rooms.handle(1, Move(move), now=0.0) == [(1, Moved(move)), (2, Moved(move))]
+    welcome = dict(enter(rooms, 3, a_join(CARLA)))[3]
+    assert isinstance(welcome, Joined)
+    assert welcome.moved == move
+
+
+def test_a_move_is_still_told_after_everybody_was_gone():
+    rooms = with_members(ANNA)
+    rooms.handle(1, Move(a_move(5)), now=0.0)
+    rooms.disconnected(1)
+    welcome = enter(rooms, 2, a_join(ANNA))[0][1]
+    assert isinstance(welcome, Joined)
+    assert welcome.moved == a_move(5)
+
+
+@pytest.mark.parametrize("number", [1, 4, 5])
+def test_an_older_move_changes_nothing_and_is_answered_with_the_latest(number: int):
+    rooms = with_members(ANNA, BEN)
+    rooms.handle(1, Move(a_move(5)), now=0.0)
+    rooms.remember()
+    old = a_move(number, "https://old.example")
+    assert rooms.handle(2, Move(old), now=0.0) == [(2, Moved(a_move(5)))]
+    assert rooms.take_notices() == []
+
+
+def test_a_move_that_the_group_has_not_signed_is_refused():
+    rooms = with_members(ANNA, BEN)
+    assert code_of(rooms.handle(1, Move(a_move(5, key=ANNA)), now=0.0)) == "bad_signature"
+    altered = MoveNotice(1, 5, "https://evil.example", a_move(5).signature)
+    assert code_of(rooms.handle(2, Move(altered), now=0.0)) == "bad_signature"
+    assert rooms.take_notices()[-1:] != [Moving(GROUP, altered)]
+
+
+def test_a_move_of_another_group_is_refused():
+    rooms = some_rooms()
+    enter(rooms, 1, a_join(name_id=OTHER_GROUP))
+    assert code_of(rooms.handle(1, Move(a_move(5)), now=0.0)) == "bad_signature"
+
+
+def test_a_move_at_another_instance_is_told_here_once():
+    rooms = with_members(ANNA, BEN)
+    heard = MovedElsewhere(GROUP, a_move(5))
+    assert rooms.heard(heard) == [(1, Moved(a_move(5))), (2, Moved(a_move(5)))]
+    assert rooms.heard(heard) == rooms.heard(MovedElsewhere(GROUP, a_move(4))) == []
+    assert rooms.heard(MovedElsewhere(OTHER_GROUP, a_move(9))) == []
 
 
 def test_who_asks_for_relays_all_the_time_is_refused():

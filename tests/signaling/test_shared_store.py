@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from signaling.config import Limits
-from signaling.messages import MEMBERS_MAX, MemberId
+from signaling.messages import MEMBERS_MAX, MemberId, MoveNotice
 from signaling.notices import (
     Conflict,
     Entered,
@@ -26,6 +26,8 @@ from signaling.notices import (
     How,
     Left,
     LeftElsewhere,
+    MovedElsewhere,
+    Moving,
     Passed,
     PassedHere,
     Picture,
@@ -164,6 +166,25 @@ async def test_who_enters_elsewhere_is_told_to_be_there_and_not_here(redis: Redi
         found = await one.store.find(NAME)
         assert isinstance(entered, EnteredElsewhere)
         assert found == Found(Group(NAME, KEY, {ANNA: b"card"}), {ANNA: entered.instance})
+
+
+async def test_a_move_is_heard_by_the_others_and_is_in_later_pictures(redis: RedisServer):
+    notice = MoveNotice(1, 7, "https://new.example", bytes(64))
+    async with (
+        an_instance(redis, "one") as one,
+        an_instance(redis, "two") as two,
+        an_instance(redis, "three") as three,
+    ):
+        one.enter(ANNA)
+        two.enter(BEN)
+        await two.hears_a(Picture)
+        one.store.tell(Moving(NAME, notice))
+        assert await two.hears_a(MovedElsewhere) == MovedElsewhere(NAME, notice)
+        three.enter(CARLA)
+        picture = await three.hears_a(Picture)
+        assert isinstance(picture, Picture)
+        assert picture.moved == notice
+        assert len(picture.members) == 3
 
 
 async def test_two_keys_for_one_name_are_a_conflict_for_the_later(redis: RedisServer):

@@ -13,8 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from signaling.config import Limits
-from signaling.messages import CARD_BYTES_MAX, MEMBERS_MAX, MemberId
-from signaling.notices import Entered, Exited, Found, Group, How, Left
+from signaling.messages import (
+    CARD_BYTES_MAX,
+    MEMBERS_MAX,
+    MOVE_NUMBER_MAX,
+    MemberId,
+    MoveNotice,
+)
+from signaling.notices import Entered, Exited, Found, Group, How, Left, Moving
 from signaling.stores import Store, StoreError
 from signaling.stores.file import TinyDbStore
 from signaling.stores.shared import RedisStore
@@ -122,6 +128,42 @@ async def test_the_largest_group_is_kept(opened: Open):
         assert (await store.find(NAME)).group == group
     async with opened() as store:
         assert (await store.find(NAME)).group == group
+
+
+def moving(number: int, name: bytes = NAME) -> Moving:
+    return Moving(name, MoveNotice(1, number, f"https://{number}.example", bytes(64)))
+
+
+async def test_the_latest_move_of_a_group_is_kept_with_it_and_goes_with_it(opened: Open):
+    async with opened() as store:
+        store.tell(moving(1))  # of no group
+        assert (await store.find(NAME)).group is None
+        await store.record(entered(ANNA))
+        for number in (7, MOVE_NUMBER_MAX, 8, 0x10):
+            store.tell(moving(number))
+        latest = moving(MOVE_NUMBER_MAX).notice
+        assert (await store.find(NAME)).group == Group(NAME, KEY, {ANNA: b"card"}, latest)
+        store.tell(entered(BEN))
+    async with opened() as store:
+        found = (await store.find(NAME)).group
+        assert found == Group(NAME, KEY, {ANNA: b"card", BEN: b"card"}, latest)
+        for member in (ANNA, BEN):
+            store.tell(entered(member, how="again"))
+            store.tell(Left(NAME, member))
+        assert (await store.find(NAME)).group is None
+        await store.record(entered(ANNA))
+        assert (await store.find(NAME)).group == Group(NAME, KEY, {ANNA: b"card"})
+
+
+async def test_the_largest_group_is_kept_also_when_it_has_moved(opened: Open):
+    async with opened() as store:
+        members = {MemberId(bytes([n]) * 32): b"card" for n in range(MEMBERS_MAX)}
+        *most, last = members
+        for member in most:
+            store.tell(entered(member))
+        store.tell(moving(3))
+        await store.record(entered(last))
+        assert (await store.find(NAME)).group == Group(NAME, KEY, members, moving(3).notice)
 
 
 async def test_groups_are_counted(opened: Open):

@@ -101,6 +101,10 @@ class FakeService:
         self.calls.append(("forget", snapshot))
         return await self.history()
 
+    async def move_server(self, url: str, alone: bool = False) -> Answer:
+        self.calls.append(("move_server", (url, alone)))
+        return {"server": url}
+
     async def space(self) -> Answer:
         self._raise()
         return {

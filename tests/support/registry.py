@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from signaling.messages import MemberId
-from signaling.notices import Entered, Exited, Found, Group, Heard, Left, Notice
+from signaling.notices import Entered, Exited, Found, Group, Heard, Left, Moving, Notice
 from signaling.stores import Listener, StoreError
 
 
@@ -26,7 +26,7 @@ class Registry:
 
     def find_now(self, name_id: bytes) -> Found:
         group = self.by_name.get(name_id)
-        return Found(group and Group(name_id, group.group_key, dict(group.members)))
+        return Found(group and Group(name_id, group.group_key, dict(group.members), group.moved))
 
     def tell(self, notice: Notice) -> None:
         self.told.append(notice)
@@ -42,6 +42,10 @@ class Registry:
                 del group.members[member]
                 if not group.members:
                     del self.by_name[name_id]
+            case Moving(name_id, move):
+                known = self.by_name[name_id].moved
+                if known is None or known.number < move.number:
+                    self.by_name[name_id].moved = move
             case Exited(name_id, member):
                 assert member in self.by_name[name_id].members or self.has_refused
 

@@ -16,6 +16,7 @@ from tests.support.small_group import SmallGroup, small_group
 class ReachedGroup:
     connected = True
     problem = ""
+    server = "http://here"
 
     async def ready(self, timeout_s: float) -> bool:
         return True
@@ -30,7 +31,7 @@ class HoldsNothing:
 
 
 def node_of(group: SmallGroup) -> Node:
-    identity = Identity("smiths", "http://here", "owner")
+    identity = Identity("smiths", "owner")
     return Node(group.member, ReachedGroup(), HoldsNothing(), identity, str)
 
 

@@ -1,0 +1,76 @@
+"""A member's group, as its jobs and its owner see it: who is there, links to them, its server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from datachannel.engine import LinkInfo
+from datachannel.link import PeerSession
+from datachannel.mesh import Mesh
+from datachannel.rendezvous import Friend, JoinRefused, Rendezvous
+from peer.finding.servers import KnownServers
+from signaling.messages import MemberId
+
+
+class Move(Protocol):
+    """Moves the group, or this member alone, to another server."""
+
+    async def __call__(self, url: str, *, alone: bool) -> None: ...
+
+
+class GroupFriends:
+    """Implements `peer.ports.Friends` and `peer.node.Group` over the server and the mesh."""
+
+    def __init__(
+        self,
+        rendezvous: Rendezvous,
+        mesh: Mesh,
+        servers: KnownServers,
+        move: Move,
+    ) -> None:
+        self._rendezvous, self._mesh, self._servers = rendezvous, mesh, servers
+        self._move = move
+        self.problem = ""
+
+    def members(self) -> Mapping[MemberId, Friend]:
+        """See Friends."""
+        return self._rendezvous.members()
+
+    async def session(self, member: MemberId) -> PeerSession:
+        """See Friends."""
+        return await self._mesh.session(member)
+
+    @property
+    def connected(self) -> bool:
+        """See Group."""
+        return self._rendezvous.connected
+
+    def links(self) -> Sequence[LinkInfo]:
+        """See Group."""
+        return self._mesh.links()
+
+    @property
+    def server(self) -> str:
+        """See Group."""
+        return self._servers.place.url
+
+    async def move(self, url: str, *, alone: bool) -> None:
+        """See Group."""
+        await self._move(url, alone=alone)
+
+    async def ready(self, timeout_s: float) -> bool:
+        """See Group."""
+        with contextlib.suppress(TimeoutError, JoinRefused):
+            async with asyncio.timeout(timeout_s):
+                await self._rendezvous.joined()
+        return self._rendezvous.connected
+
+    async def run(self) -> None:
+        """Be in the group until cancelled, or until the server refuses us for good."""
+        try:
+            await self._rendezvous.run()
+        except JoinRefused as refused:
+            self.problem = f"The server does not let this computer in: {refused.text}"
