@@ -1,0 +1,145 @@
+"""Two members that no direct path connects meet through a real coturn."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aioice.ice import TransportPolicy
+from aiortc import RTCIceServer
+from aiortc.rtcicetransport import connection_kwargs
+
+from datachannel import messages
+from datachannel.aiortc_fixes import FIXED_PARTS, SteadyConnection, SteadyIceGatherer
+from datachannel.errors import Refusal, Unavailable
+from datachannel.joining import OneServer
+from datachannel.mesh import Mesh
+from datachannel.rendezvous import Rendezvous
+from datachannel.requests import put_share
+from datachannel.webrtc import AiortcEngine
+from signaling.messages import MemberId
+from signaling.turn import TurnConfig
+from tests.support.members import card_of, counted_bytes, two_members
+from tests.support.raw_client import metric, running_server
+from tests.support.turn_server import TurnServer, turn_server
+
+pytestmark = [pytest.mark.system, pytest.mark.slow]
+
+NAME = b"1" * 32
+
+
+@pytest.fixture(scope="module")
+def coturn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnServer]:
+    """Allows what deploy/coturn.conf refuses: all of this internet is one computer."""
+    folder = tmp_path_factory.mktemp("coturn")
+    with turn_server(folder, "--allow-loopback-peers", "--allowed-peer-ip=127.0.0.1") as server:
+        yield server
+
+
+class RelayedGatherer(SteadyIceGatherer):
+    """Has no address of its own: a relay is all that it can offer and use."""
+
+    def __init__(self, iceServers: list[RTCIceServer]) -> None:  # noqa: N803 - aiortc's name
+        super().__init__(iceServers=iceServers)
+        self._connection = SteadyConnection(
+            ice_controlling=False,
+            transport_policy=TransportPolicy.RELAY,
+            **connection_kwargs(iceServers),
+        )
+
+
+def an_engine() -> AiortcEngine:
+    return AiortcEngine(replace(FIXED_PARTS, gatherer=RelayedGatherer))
+
+
+class Shelf:
+    """Takes shares."""
+
+    def __init__(self) -> None:
+        self.shares: dict[bytes, bytes] = {}
+
+    async def __call__(self, remote: MemberId, request: Any, stream: Any) -> None:
+        if not isinstance(request, messages.Put):
+            raise Refusal("bad_request")
+        await stream.send(messages.Continue(0))
+        share = bytearray()
+        while (data := await stream.receive()) is not None:
+            share += data
+        self.shares[request.name] = bytes(share)
+        await stream.send(messages.Stored())
+
+
+@asynccontextmanager
+async def two_meshes(url: str) -> AsyncIterator[tuple[list[Mesh], list[Shelf], list[MemberId]]]:
+    shelves, meshes, running, ids = [], [], [], []
+    for number, credentials in enumerate(two_members()):
+        rendezvous = Rendezvous(
+            servers=OneServer(url),
+            credentials=credentials,
+            card=card_of(credentials),
+            create=True,
+            random_bytes=counted_bytes(f"rendezvous {number}"),
+            jitter=random.Random(number),
+        )
+        shelves.append(Shelf())
+        meshes.append(
+            Mesh(
+                credentials=credentials,
+                rendezvous=rendezvous,
+                handler=shelves[-1],
+                random_bytes=counted_bytes(f"mesh {number}"),
+                wall_clock=lambda: 1_800_000_000.0,
+                engine=an_engine(),
+            )
+        )
+        ids.append(credentials.member_id)
+        running += [asyncio.create_task(one) for one in (rendezvous.run(), meshes[-1].run())]
+        await rendezvous.joined()
+    try:
+        yield meshes, shelves, ids
+    finally:
+        for mesh in meshes:
+            await mesh.close()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_two_members_whose_only_path_is_the_relay_put_a_share(
+    coturn: TurnServer, transport: str, tmp_path: Path
+):
+    turn = TurnConfig((f"turn:127.0.0.1:{coturn.port}?transport={transport}",), coturn.secret)
+    async with (
+        asyncio.timeout(60),
+        running_server(tmp_path, turn=turn) as url,
+        two_meshes(url) as (meshes, shelves, ids),
+    ):
+        session = await meshes[0].session(ids[1])
+        payload = os.urandom(2_000_000)
+
+        async def read(offset: int, size: int) -> bytes:
+            return payload[offset : offset + size]
+
+        await put_share(session, NAME, b"header", len(payload), read)
+        assert shelves[1].shares == {NAME: payload}
+        assert await metric(url, "link_outcomes_total", outcome="relay") == 1  # the caller reports
+        assert await metric(url, "turn_grants_total") == 2
+
+
+async def test_without_good_credentials_there_is_no_path(coturn: TurnServer, tmp_path: Path):
+    turn = TurnConfig((coturn.url,), "not the secret of this coturn")
+    async with (
+        asyncio.timeout(60),
+        running_server(tmp_path, turn=turn) as url,
+        two_meshes(url) as (meshes, _, ids),
+    ):
+        with pytest.raises(Unavailable):
+            await meshes[0].session(ids[1], timeout_s=10.0)
