@@ -29,11 +29,16 @@ with atheris.instrument_imports(include=["signaling"]):
         Failed,
         FromClient,
         FromServer,
+        IceServer,
+        IceServers,
         Join,
         Joined,
         Leave,
         MemberId,
         MessageError,
+        Move,
+        Moved,
+        MoveNotice,
         Presence,
         Removed,
         RenewIce,
@@ -195,7 +200,7 @@ class Story:
     def a_message(self) -> FromClient | None:
         """One of each kind, or whatever the bytes mean."""
         provider = self.provider
-        match provider.ConsumeIntInRange(0, 6):
+        match provider.ConsumeIntInRange(0, 7):
             case 0:
                 return UpdateCard(provider.ConsumeBytes(8))
             case 1:
@@ -208,6 +213,9 @@ class Story:
                 return self.a_join()
             case 5:
                 return Signal(self.a_member(), provider.ConsumeBytes(8))
+            case 6:
+                signature = bytes([provider.ConsumeIntInRange(0, 9)]) * 64
+                return Move(MoveNotice(1, provider.ConsumeIntInRange(1, 9), "lan", signature))
         try:
             return decode_from_client(provider.ConsumeBytes(64))
         except MessageError:
@@ -224,6 +232,8 @@ def seeds() -> list[bytes]:
         Leave(),
         RenewIce(),
     ]
+    notice = MoveNotice(1, 7, "https://new.example", b"x" * 64)
+    messages += [Move(notice), Moved(notice), IceServers((IceServer(("turn:x",)),), 60.0)]
     messages += [Report("relay"), Failed("internal", "why", 1.0), Absent(member), Removed(member)]
     messages += [Challenge(VERSION, "covey.example", bytes(32)), Arrived(member, b"card")]
     messages += [Joined((Presence(member, b"card", True),), (), True), Departed(member)]
