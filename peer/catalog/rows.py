@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from chunking.formats import ID_BYTES, ChunkId, PackId, ShareName
@@ -69,10 +70,13 @@ class NewPack:
 
 @dataclass(frozen=True, slots=True)
 class IndexContent:
-    """What one index pack says: itself, the packs that it lists, and those that are no more."""
+    """What one index pack says: itself, the packs that it lists, and those that are no more.
+
+    `packs` are gone through once, so that a large index need not be in memory as rows.
+    """
 
     itself: NewPack
-    packs: tuple[NewPack, ...]
+    packs: Iterable[NewPack]
     removed: tuple[PackId, ...]
 
 

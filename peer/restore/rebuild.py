@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from chunking.erasure import join
-from chunking.formats import PACK_INDEX, FormatError, IndexEntry, PackId, PackRef, ShareName
+from chunking.formats import PACK_INDEX, FormatError, Index, IndexEntry, PackId, PackRef, ShareName
 from chunking.index import decode_index, removed_packs, share_names
 from chunking.keys import MemberKeys
 from chunking.pack import check_pack_id, read_pack_table
@@ -111,16 +111,18 @@ async def rebuild_catalog(
     await fetcher.learn()
     done = 0
     gate = asyncio.Semaphore(PACKS_AT_ONCE)
+    turn = asyncio.Lock()
 
     async def one(number: int, ref: PackRef) -> None:
         nonlocal done
         async with gate:
             spec = _Spec(ref.pack, ref.needed, ref.length, tuple(share_names(ref)))
             numbers = await fetcher.fetch(spec, number)
-            try:
-                await run_blocking(_adopt, catalog, keys, spec, scratch, number, numbers)
-            except FormatError as error:
-                raise PackUnavailable(f"an index pack is damaged: {error}") from error
+            async with turn:  # an index pack may have 80 MB, and is in memory here
+                try:
+                    await run_blocking(_adopt, catalog, keys, spec, scratch, number, numbers)
+                except FormatError as error:
+                    raise PackUnavailable(f"an index pack is damaged: {error}") from error
         done += 1
         progress(done, len(record.index_packs))
 
@@ -139,25 +141,35 @@ def _adopt(
     number: int,
     numbers: list[int],
 ) -> None:
-    """Open one index pack and record all that it lists, itself included."""
-    files = {share: scratch / share_file(number, share) for share in numbers}
-    payloads = {share: path.read_bytes() for share, path in files.items()}
-    data = join(payloads, spec.needed, spec.length)
-    check_pack_id(data, spec.id)
-    sealer = Sealer(keys)
+    """Open one index pack and record all that it lists, itself included.
+
+    Its index objects are decoded twice, one at a time: all are known to be good before anything is
+    recorded, and what they say, many times as large as the pack, is never in memory together.
+    """
+    data = _take_pack(spec, scratch, number, numbers)
     table = read_pack_table(keys, data)
-    packs: list[NewPack] = []
-    removed: list[PackId] = []
-    for row in table:
-        sealed = data[row.offset : row.offset + row.length]
-        index = decode_index(sealer.open(row.id, sealed))
-        packs += map(_new_pack, index.entries)
-        removed += removed_packs(index)
-    for path in files.values():
-        path.unlink()
+    sealer = Sealer(keys)
+
+    def indexes() -> Iterator[Index]:
+        for row in table:
+            sealed = data[row.offset : row.offset + row.length]
+            yield decode_index(sealer.open(row.id, sealed))
+
+    removed = tuple(ident for index in indexes() for ident in removed_packs(index))
+    packs = (_new_pack(entry) for index in indexes() for entry in index.entries)
     chunks = tuple((chunk.id, chunk.offset, chunk.length) for chunk in table)
     itself = NewPack(spec.id, PACK_INDEX, spec.needed, spec.length, spec.shares, chunks)
-    catalog.adopt_index(IndexContent(itself, tuple(packs), tuple(removed)))
+    catalog.adopt_index(IndexContent(itself, packs, removed))
+
+
+def _take_pack(spec: _Spec, scratch: Path, number: int, numbers: list[int]) -> bytes:
+    """The pack out of the scratch folder."""
+    files = {share: scratch / share_file(number, share) for share in numbers}
+    data = join({n: path.read_bytes() for n, path in files.items()}, spec.needed, spec.length)
+    check_pack_id(data, spec.id)
+    for path in files.values():
+        path.unlink()
+    return data
 
 
 def _new_pack(entry: IndexEntry) -> NewPack:

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from itertools import islice
 
 from chunking.root import RootRecord
 from peer.backup.marks import write_marks
+from peer.catalog import Catalog
 from peer.member import Emit, Member
 from peer.restore.fetch import PackUnavailable, Whereabouts
 from peer.restore.job import new_fetcher, scratch_folder
 from peer.restore.rebuild import FoundRoot, NothingToRecover, find_root, rebuild_catalog
 from peer.service import Event, Problem, done, progress
-from signaling.messages import MemberId
 
 GATHER_S = 30.0
 """How long to wait for friends to be seen at all."""
 SETTLE_S = 2.0
 """After the first friend is seen, how long to wait for the others that are online."""
+PLACES_TOGETHER = 50_000
+"""Rows of the catalog written in a transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ async def fill_catalog(member: Member, record: RootRecord, emit: Emit) -> None:
                 f"The list of your backups cannot be read yet: {group.exceptions[0]}.",
                 "Try again when more friends are online.",
             ) from group
-    await member.run_blocking(_record_places, member, where)
+    await member.run_blocking(_record_places, member.catalog, where)
 
 
 async def _see_friends(member: Member) -> None:
@@ -94,14 +97,16 @@ async def _see_friends(member: Member) -> None:
     await asyncio.sleep(SETTLE_S)
 
 
-def _record_places(member: Member, where: Whereabouts) -> None:
-    rows: list[tuple[int, int, MemberId]] = []
-    for row in member.catalog.packs():
-        for number, name in enumerate(row.shares):
-            holders = where.of(name)
-            if holders:
-                rows.append((row.pack, number, min(holders)))
-    member.catalog.record_placements(rows, set())
+def _record_places(catalog: Catalog, where: Whereabouts) -> None:
+    """Record who has which share, in one pass over the packs."""
+    rows = (
+        (row.pack, number, min(holders))
+        for row in catalog.packs()
+        for number, name in enumerate(row.shares)
+        if (holders := where.of(name))
+    )
+    while part := list(islice(rows, PLACES_TOGETHER)):
+        catalog.record_placements(part, set())
 
 
 def _told(member: Member, found: FoundRoot) -> Event:
