@@ -70,6 +70,7 @@ class LanServers:
         self._networks, self._hosting = AsyncExitStack(), AsyncExitStack()
         self._own: LanServer | None = None
         self._shunned: dict[str, float] = {}
+        self._let_in_by = ""
 
     async def address(self) -> str:
         """See Servers."""
@@ -92,12 +93,14 @@ class LanServers:
 
     def joined(self, url: str) -> None:
         """See Servers."""
-        self._shunned.pop(url, None)
+        self._let_in_by = url
 
     def failed(self, url: str) -> bool:
         """See Servers."""
-        if self._own is None or url != self._own.url:
+        is_own = self._own is not None and url == self._own.url
+        if not is_own and url != self._let_in_by:  # one that breaks off is tried once more
             self._shunned[url] = _now() + SHUN_S
+        self._let_in_by = ""
         return True
 
     def moved(self, url: str, notice: MoveNotice) -> None:

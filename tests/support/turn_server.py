@@ -47,12 +47,12 @@ class TurnServer:
 
 
 @contextmanager
-def turn_server(folder: Path, *options: str) -> Iterator[TurnServer]:
+def turn_server(folder: Path, *options: str, old_secret: str = "") -> Iterator[TurnServer]:
     """coturn on loopback while the context lasts; `options` are added to those of the project."""
     folder.mkdir(parents=True, exist_ok=True)
     secret_file = folder / "secret"
     server = TurnServer(free_port(), os.urandom(24).hex(), secret_file, folder / "coturn.log")
-    secret_file.write_text(f"{server.secret}\n")
+    secret_file.write_text(f"{server.secret}\n{old_secret}\n")
     with server.log.open("wb") as log:
         process = subprocess.Popen(
             [START, f"--listening-port={server.port}", "--relay-ip=::1", *options],

@@ -110,6 +110,14 @@ def test_credentials_of_another_secret_are_refused(coturn: TurnServer):
         assert client.allocate() == NOT_AUTHORIZED
 
 
+def test_while_a_secret_is_changed_the_old_one_is_good_too(tmp_path: Path):
+    old = "the secret until yesterday"
+    with turn_server(tmp_path, old_secret=old) as server:
+        for secret in (server.secret, old):
+            with closing(client_of(server, granted(server, secret=secret))) as client:
+                assert client.allocate() == 0
+
+
 def test_an_expiry_that_a_member_puts_off_itself_is_refused(coturn: TurnServer):
     grant = granted(coturn)
     expiry, _, pseudonym = grant.username.partition(":")

@@ -205,6 +205,16 @@ async def test_a_server_that_lets_nobody_in_is_passed_over_for_a_while(wire: Wir
         assert await b.address() == "http://b"
 
 
+async def test_a_server_that_breaks_off_is_tried_once_more(wire: Wire):
+    async with members(wire, "b") as (b,):
+        wire.announced.append(LanServer("a", "http://shaky", standing=True))
+        b.joined(await b.address())
+        b.failed("http://shaky")
+        assert await b.address() == "http://shaky"
+        b.failed("http://shaky")
+        assert await b.address() == "http://b"
+
+
 async def test_an_own_server_that_died_is_run_anew(wire: Wire):
     async with members(wire, "a") as (a,):
         await a.address()
