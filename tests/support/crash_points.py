@@ -163,6 +163,7 @@ class Point:
 
     def play(self) -> None:
         """Raises AssertionError when anything is lost or left over."""
+        self.prepare()
         run_at_once(self._until_it_happens())
         if self.plan.dead:
             assert self.plan.frozen is not None
@@ -175,13 +176,12 @@ class Point:
         with watching():
             run_at_once(self._afterwards())
 
-    def begin(self) -> CrashGroup:
+    def prepare(self) -> None:
         """The group as it was before tonight, and what there is to back up tonight."""
         shutil.copytree(self._bases.after(self.night), self.group_folder)
         write_tree(self._bases.files, tree_of(self.night + 1))
-        return self._start()
 
-    def _start(self) -> CrashGroup:
+    def start(self) -> CrashGroup:
         """The member starts, on a new day."""
         self._starts += 1
         now_ns = FIRST_NS + (self.night + self._starts) * DAY_NS
@@ -211,7 +211,7 @@ class Point:
     # --- until it happens -----------------------------------------------------------------------
 
     async def _until_it_happens(self) -> None:
-        group, plan = self.begin(), self.plan
+        plan = self.plan
         dead = asyncio.Event()
         loop = asyncio.get_running_loop()
         restarts: list[asyncio.Task[None]] = []
@@ -223,10 +223,12 @@ class Point:
                 loop.call_soon_threadsafe(dead.set)
 
         plan.on_stop = stop
-        if self.happening == "link":
-            self._plan_cuts(group)
         with watching(plan), pytest.MonkeyPatch.context() as patch:
             patch.setattr(os, "getpid", lambda: NO_PROCESS)
+            group = self.start()
+            plan.armed = True
+            if self.happening == "link":
+                self._plan_cuts(group)
             try:
                 await group.until(self.work(group), dead)
             except (Problem, OSError, sqlite3.Error, ExceptionGroup) as error:
@@ -284,7 +286,7 @@ class Point:
     # --- afterwards -----------------------------------------------------------------------------
 
     async def _afterwards(self) -> None:
-        group = self._start()
+        group = self.start()
         await self._all_complete_snapshots_are_there(group)
         if self.scene == "restore":
             await self._the_restore_is_completed(group)
@@ -359,10 +361,12 @@ def _count_calls(bases: Bases, scene: str) -> int:
     point = Point(0, bases, folder, scene=scene, plan=plan)
 
     async def live() -> None:
-        group = point.begin()
+        point.prepare()
         with watching(plan):
+            group = point.start()
+            plan.armed = True
             assert succeeded(await point.work(group))
-        await group.close()
+            await group.close()
 
     run_at_once(live())
     return plan.calls

@@ -39,8 +39,14 @@ from tests.support.small_group import MASTER, Holder, SmallGroup, refuse_all
 log = logging.getLogger("covey.tests")
 
 T = TypeVar("T")
+PATIENCE_S = 6 * 3600.0
+"""On the loop's clock; longer than anything may wait for anybody."""
 DAY_NS = 86_400 * 10**9
 FIRST_NS = 1_700_000_000 * 10**9
+
+
+class NeverEnds(AssertionError):
+    """A night or a restore waits for something that does not come."""
 
 
 # --- a loop whose clock jumps ---------------------------------------------------------------------
@@ -265,8 +271,11 @@ class CrashGroup(SmallGroup):
         """Do this; None when the member dies meanwhile, and then nothing of it goes on."""
         task = asyncio.ensure_future(work)
         dying = asyncio.create_task(dead.wait())
-        await asyncio.wait([task, dying], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([task, dying], timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
         dying.cancel()
+        if not task.done() and not dead.is_set():
+            task.cancel()
+            raise NeverEnds
         if not dead.is_set():
             return await task
         self.cut_links()

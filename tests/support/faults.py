@@ -59,6 +59,8 @@ class Plan:
     """Another way to choose the call: by what it is."""
     frozen: Path | None = None
     on_stop: Callable[[], None] = lambda: None
+    armed: bool = False
+    """Nothing is counted before this is set."""
     calls: int = 0
     dead: bool = False
     happened: str = ""
@@ -77,6 +79,8 @@ class Plan:
         """Count a call, before it is done. `torn` does a part of it."""
         if self.dead:
             raise Stopped
+        if not self.armed:
+            return
         self.calls += 1
         takes_room = call not in ("unlink", "rmdir", "fsync")
         chosen = self.calls == self.at or (not self.happened and self.when(call, path))
@@ -285,6 +289,8 @@ class _Watch:
                 try:
                     plan.before("commit", path)
                 except OSError as error:
+                    if self.in_transaction:
+                        super().execute("ROLLBACK")  # as SQLite does itself
                     full = error.errno == errno.ENOSPC
                     text = "database or disk is full" if full else "disk I/O error"
                     raise sqlite3.OperationalError(text) from error
