@@ -62,6 +62,8 @@ def make_root(member: Member, ready: NightReady, marks: list[bytes]) -> bytes:
         settings={**settings, "member_name": member.name, "offer_bytes": member.offer_bytes},
     )
     data = seal_root(member.keys, record, member.random_bytes(NONCE_BYTES))
+    # A record that is ahead of its catalog would have the packs forgotten that it needs.
+    member.catalog.make_durable()
     member.write_root(data)
     read_record(member)
     return data

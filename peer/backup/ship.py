@@ -323,11 +323,12 @@ class Shipper:
         """The spool's copy is no good. Unless enough friends have the pack already, it must be
         forgotten, so that its chunks are made anew."""
         shipment.assigned.clear()
+        if self._active.pop(shipment.row.pack, None) is None:
+            return  # another of its shares has shown it already
         self.damaged.append(shipment.row)
         if not shipment.safe:
             self.broken.append(shipment.row)
-        if self._active.pop(shipment.row.pack, None) is not None:
-            self._changed.set()
+        self._changed.set()
 
 
 class _SpoolReader:

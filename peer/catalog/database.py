@@ -14,6 +14,7 @@ from peer.catalog.schema import migrate
 BUSY_TIMEOUT_MS = 60_000
 """The other process's transactions are short; a minute means that something is badly wrong."""
 CACHE_KIB = 32_768
+_SYNCED = "synced"
 QUERY_IDS_MAX = 500
 """SQLite's limit on `?` in a statement is at least 999."""
 
@@ -53,6 +54,19 @@ class Database:
         """Keep a small value by name."""
         with self._transaction():
             self._db.execute("INSERT OR REPLACE INTO meta(key, value) VALUES(?,?)", (key, value))
+
+    def make_durable(self) -> None:
+        """When this returns, all that was recorded survives a power cut, whoever recorded it.
+
+        Commits are not synced one by one: until then a power cut may undo the last of them.
+        """
+        with self._lock:
+            synced = int.from_bytes(self.get_meta(_SYNCED) or b"", "big")
+            self._db.execute("PRAGMA synchronous=FULL")
+            try:  # a commit that syncs the log syncs all that stands in it
+                self.set_meta(_SYNCED, (synced + 1).to_bytes(8, "big"))
+            finally:
+                self._db.execute("PRAGMA synchronous=NORMAL")
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         """All rows of a query. Under the lock: two threads must not step one connection."""

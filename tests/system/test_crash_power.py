@@ -31,21 +31,9 @@ def cut_power_at_every_call(bases: Bases, memory: Path, scene: str, *, loses: st
             shutil.rmtree(folder)
 
 
-@pytest.mark.xfail(
-    raises=KeyError,
-    strict=True,
-    reason="Shipper._drop runs once for each share of a damaged spool file, so that `broken` has "
-    "the pack twice and Night._forget_broken drops it twice: catalog.drop_pack raises KeyError",
-)
 def test_a_spool_that_lost_its_ends_is_made_anew(bases: Bases, memory: Path) -> None:
     cut_power_at_every_call(bases, memory, "adoption", loses="files")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="make_root writes the root record durably while the commits that it rests on (packs, "
-    "acknowledgements) may still be lost; the next night then forgets packs as unsafe that the "
-    "record's index lists, and has friends delete them: a complete snapshot is lost",
-)
 def test_a_root_record_is_never_ahead_of_the_catalog(bases: Bases, memory: Path) -> None:
     cut_power_at_every_call(bases, memory, "first nights", loses="commits")
