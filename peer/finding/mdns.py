@@ -60,7 +60,7 @@ class LocalNetwork:
         self._zeroconf, self.address = zeroconf, address
         self._loopback = ipaddress.ip_address(address).is_loopback
         self._found: dict[str, LanServer | None] = {}
-        self._asking: set[asyncio.Task[None]] = set()
+        self._asking: dict[str, asyncio.Task[None]] = {}
         self.changed = asyncio.Event()
         """Set whenever `servers` may be other than before; cleared by who waits for it."""
 
@@ -105,11 +105,11 @@ class LocalNetwork:
         if state_change is ServiceStateChange.Removed:
             self._found.pop(name, None)
             self.changed.set()
-        elif name in self._found or len(self._found) < NAMES_MAX:
+        elif name not in self._asking and (name in self._found or len(self._found) < NAMES_MAX):
             self._found.setdefault(name, None)
             task = asyncio.get_running_loop().create_task(self._resolve(name))
-            self._asking.add(task)
-            task.add_done_callback(self._asking.discard)
+            self._asking[name] = task
+            task.add_done_callback(lambda _: self._asking.pop(name, None))
 
     async def _resolve(self, name: str) -> None:
         info = AsyncServiceInfo(SERVICE, name)
@@ -138,9 +138,10 @@ class LocalNetwork:
 
     async def close(self) -> None:
         """Ask nobody any more."""
-        for task in self._asking:
+        tasks = list(self._asking.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._asking, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager

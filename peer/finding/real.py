@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from signaling.config import ServerConfig
 from signaling.main import serve
 from signaling.stores import StoreError
 
+LOOPBACK = "127.0.0.1"
 ADDRESS_VARIABLE = "COVEY_LAN_ADDRESS"
 """This computer's address in the local network that is meant, where it has several."""
 
@@ -111,13 +113,15 @@ async def serve_on_lan(
     listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     try:
         async with local_network(lan_address()) as network, asyncio.TaskGroup() as tasks:
+            if config.host == LOOPBACK:  # nobody has said where; not there, in any case
+                config = replace(config, host=network.address)
             tasks.create_task(serve(config, ready=listening.set_result))
             url = await listening
             name = f"covey-{random_bytes(NAME_BYTES).hex()}"
             async with network.announced(name, urlsplit(url).port or 0, standing=True):
                 ready(url)
                 await asyncio.Event().wait()
-    except NoLan as error:
+    except* NoLan as errors:
         raise NotFound(
-            f"The server cannot be announced: {error}.", "Leave out --announce."
-        ) from error
+            f"The server cannot be announced: {errors.exceptions[0]}.", "Leave out --announce."
+        ) from errors

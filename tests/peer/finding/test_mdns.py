@@ -7,12 +7,13 @@ import random
 from pathlib import Path
 
 import pytest
+from zeroconf import ServiceStateChange
 
 from datachannel.joining import OneServer
 from datachannel.rendezvous import Rendezvous
 from peer.finding.embedded import embedded_server, is_there
 from peer.finding.lan import LanServer
-from peer.finding.mdns import NoLan, local_network
+from peer.finding.mdns import NAMES_MAX, SERVICE, NoLan, local_network
 from peer.finding.real import find_for_joining
 from tests.support.members import a_member, card_of, counted_bytes
 
@@ -61,3 +62,16 @@ async def test_a_computer_without_this_address_is_told_so():
     with pytest.raises(NoLan):
         async with local_network("203.0.113.77"):
             pass
+
+
+async def test_a_flood_of_announcements_is_looked_at_a_few_at_a_time():
+    async with local_network(HERE) as network:
+        for number in range(10 * NAMES_MAX):
+            for change in (ServiceStateChange.Added, ServiceStateChange.Updated):
+                network.heard(
+                    zeroconf=network._zeroconf.zeroconf,
+                    service_type=SERVICE,
+                    name=f"{number}.{SERVICE}",
+                    state_change=change,
+                )
+        assert len(network._asking) == len(network._found) == NAMES_MAX
