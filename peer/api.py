@@ -99,9 +99,9 @@ CALLS: dict[str, type[msgspec.Struct]] = {
     "mark": _Paths,
     "unmark": _Paths,
     "ls": _Place,
-    "find": _Pattern,
 }
 STREAMS: dict[str, type[msgspec.Struct]] = {
+    "find": _Pattern,
     "backup": _Nothing,
     "restore": _Restore,
     "check": _Check,
@@ -293,8 +293,8 @@ class ApiClient:
     async def ls(self, snapshot: str, path: str = "") -> list[Answer]:
         return _dicts(await self._call("ls", snapshot=snapshot, path=path))
 
-    async def find(self, pattern: str) -> list[Answer]:
-        return _dicts(await self._call("find", pattern=pattern))
+    def find(self, pattern: str) -> AsyncIterator[Event]:
+        return self._events("find", pattern=pattern)
 
     def backup(self) -> AsyncIterator[Event]:
         return self._events("backup")

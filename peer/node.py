@@ -6,6 +6,7 @@ check, while reading status and browsing go on. It starts no threads and opens n
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -22,7 +23,8 @@ from peer.jobs import Work, run_job
 from peer.member import Emit, Member
 from peer.restore.browse import Browser
 from peer.restore.job import PATIENCE_S, RestoreJob, new_fetcher, remembered, scratch_folder
-from peer.service import CHECKS, Answer, Event, Problem
+from peer.restore.metadata import SealedPieces
+from peer.service import CHECKS, Answer, Event, Problem, done
 from peer.upkeep import drill
 from peer.upkeep.check import Check
 from peer.upkeep.history import drop_snapshot, end_hold, history, hold_warning, set_keep
@@ -30,7 +32,6 @@ from peer.upkeep.renew import rebuild
 
 READY_S = 15.0
 """How long a command waits for the server and the first friends."""
-FOUND_MAX = 10_000
 
 
 class Group(Protocol):
@@ -95,6 +96,7 @@ class Node:
         self._m, self._group, self._held = member, group, held
         self._identity, self._wall_text = identity, wall_text
         self._doing = ""
+        self._pieces = SealedPieces()
 
     # --- looking ----------------------------------------------------------------------------
 
@@ -246,20 +248,20 @@ class Node:
         row = await self._find_snapshot(snapshot)
         await self._ready()
         async with scratch_folder(self._m) as scratch:
-            return await (await self._browser(scratch)).ls(row, path)
+            return await self._browser(scratch).ls(row, path)
 
-    async def find(self, pattern: str) -> list[Answer]:
+    async def find(self, pattern: str) -> AsyncIterator[Event]:
         """See Service."""
         rows = await self._m.run_blocking(self._m.catalog.snapshots)
         await self._ready()
-        found: list[Answer] = []
+        count = 0
         async with scratch_folder(self._m) as scratch:
-            browser = await self._browser(scratch)
-            async for answer in browser.find(rows, pattern):
-                found.append(answer)
-                if len(found) == FOUND_MAX:
-                    break
-        return found
+            found = self._browser(scratch).find(rows, pattern)
+            async with contextlib.aclosing(found):
+                async for answer in found:
+                    count += 1
+                    yield {"event": "found", **answer}
+        yield done(ok=True, message=f"{count:,} were found.", summary={"found": count})
 
     # --- doing ------------------------------------------------------------------------------
 
@@ -346,9 +348,9 @@ class Node:
                 code="unreachable",
             )
 
-    async def _browser(self, scratch: Path) -> Browser:
-        where = await self._m.run_blocking(remembered, self._m)
-        return Browser(self._m, new_fetcher(self._m, scratch, where), scratch)
+    def _browser(self, scratch: Path) -> Browser:
+        fetcher = new_fetcher(self._m, scratch, remembered(self._m))
+        return Browser(self._m, fetcher, scratch, self._pieces)
 
     async def _find_snapshot(self, text: str) -> SnapshotRow:
         rows = await self._m.run_blocking(self._m.catalog.snapshots)

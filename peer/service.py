@@ -13,6 +13,7 @@ Long work answers with events, in order, the last of which is `done`:
      "stage": "scan" | "ship" | "finish" | "fetch" | "wait" | "write" | "check" | "drill",
      "files", "files_total", "bytes", "bytes_total", "shipped_bytes", "rate", "seconds_left",
      "friends": {name: shares}}                  totals and seconds_left are None while unknown
+    {"event": "found", ...}                      an entry, when something is looked for
     {"event": "note", "path", "text"}            something that was left out, and why
     {"event": "done", "ok", "message", "next_step", "summary": {...}}
 
@@ -185,10 +186,11 @@ class Service(Protocol):
         """
         ...
 
-    async def find(self, pattern: str) -> list[Answer]:
-        """Entries of all snapshots whose name matches a shell pattern.
+    def find(self, pattern: str) -> AsyncIterator[Event]:
+        """Entries of all snapshots whose name matches a shell pattern, each as it is found.
 
-        As in `ls`, and snapshot (hex), the newest that has it.
+        A `found` event has what `ls` tells, and snapshot (hex): each version of a file once, with
+        the newest snapshot that has it.
         """
         ...
 

@@ -19,6 +19,7 @@ from peer.service import Answer, Service
 T = TypeVar("T")
 
 SNAPSHOT_DIGITS = 12  # of the id in tables: enough to be unique, short enough to type
+FOUND_HEAD = f"{'SNAPSHOT':<{SNAPSHOT_DIGITS}}  {'SIZE':>8}  {'CHANGED':<16}  PATH"
 
 
 def _ask(wishes: Wishes, question: Callable[[Service], Awaitable[T]]) -> T:
@@ -165,22 +166,33 @@ def entry_line(row: Answer) -> str:
 @click.argument("pattern")
 @pass_wishes
 def find(wishes: Wishes, pattern: str) -> None:
-    """Find names in all snapshots by a pattern, like '*.jpg'."""
-    rows = _ask(wishes, lambda service: service.find(pattern))
-    text = output.table(
-        ["SNAPSHOT", "SIZE", "CHANGED", "PATH"],
-        [
-            (
-                row["snapshot"][:SNAPSHOT_DIGITS],
-                output.size(row["size"]),
-                output.moment(row["mtime_ns"]),
-                row["path"],
-            )
-            for row in rows
-        ],
-        right="lr",
-    )
-    _tell(wishes, {"found": rows}, text)
-    if not rows:
+    """Find names in all snapshots by a pattern, like '*.jpg'; every version, as it is found."""
+    rows: list[Answer] = []
+
+    async def work() -> int:
+        count = 0
+        async with running.reach(wishes) as service:
+            async for event in service.find(pattern):
+                if event["event"] != "found":
+                    continue
+                if wishes.json:
+                    rows.append({key: value for key, value in event.items() if key != "event"})
+                else:
+                    output.say(
+                        _found_line(event) if count else f"{FOUND_HEAD}\n{_found_line(event)}"
+                    )
+                count += 1
+        return count
+
+    count = running.run(work())
+    if wishes.json:
+        output.say(output.as_json({"ok": True, "found": rows}))
+    if not count:
         output.warn("No name in any snapshot matches.")
         raise click.exceptions.Exit(1)
+
+
+def _found_line(row: Answer) -> str:
+    """Columns of a fixed width: the next line is not known yet."""
+    when, snapshot = output.moment(row["mtime_ns"]), row["snapshot"][:SNAPSHOT_DIGITS]
+    return f"{snapshot}  {output.size(row['size']):>8}  {when:<16}  {output.shown(row['path'])}"

@@ -1,49 +1,43 @@
 """Look into snapshots: list a directory, find names, without writing anything.
 
-Only metadata packs are fetched, and kept in memory up to a bound, since a person who looks at one
-directory soon looks at the next.
+Only metadata is fetched (`metadata.py`). Finding goes through directories in batches, so that many
+of them are asked for together and none costs a round trip of its own.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import os
-from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
-from chunking.erasure import join
-from chunking.formats import (
-    KIND_DIR,
-    KIND_FILE,
-    KIND_SYMLINK,
-    ChunkId,
-    Content,
-    Entry,
-    FormatError,
-    Snapshot,
-)
-from chunking.pack import check_pack_id
-from chunking.seal import Sealer
-from chunking.tree import decode_directory, decode_snapshot, split_ids, unpack_ids
-from peer.catalog import ChunkRow, PackRow, SnapshotRow
+from chunking.formats import KIND_DIR, KIND_FILE, KIND_SYMLINK, Entry, FormatError, Snapshot
+from chunking.tree import decode_directory, decode_snapshot, split_ids
+from peer.catalog import SnapshotRow
 from peer.member import Member
-from peer.restore.fetch import Fetcher, PackUnavailable
-from peer.restore.messages import share_file
+from peer.restore.fetch import Fetcher
+from peer.restore.metadata import MetadataReader, SealedPieces
 from peer.restore.paths import Parts, join_path, split_path
 from peer.service import Answer, Problem
 
-CACHE_BYTES_MAX = 128 << 20
+BATCH_CHUNKS = 128
+"""Directories read together, by the chunks of their listings: nearly always one each."""
 KIND_NAMES = {KIND_FILE: "file", KIND_DIR: "folder", KIND_SYMLINK: "link"}
+
+Place = tuple[Parts, Entry]
 
 
 class Browser:
-    """Reads snapshots' metadata. One job at a time."""
+    """Reads snapshots' metadata. One job at a time; `pieces` may be shared by many."""
 
-    def __init__(self, member: Member, fetcher: Fetcher, scratch: Path) -> None:
-        self._m, self._fetcher, self._scratch = member, fetcher, scratch
-        self._sealer = Sealer(member.keys)
-        self._packs: OrderedDict[int, bytes] = OrderedDict()
+    def __init__(
+        self,
+        member: Member,
+        fetcher: Fetcher,
+        scratch: Path,
+        pieces: SealedPieces | None = None,
+    ) -> None:
+        self._reader = MetadataReader(member, fetcher, scratch, pieces or SealedPieces())
 
     async def ls(self, row: SnapshotRow, path: str) -> list[Answer]:
         """The entries of one directory, or the one entry of a file. Raises Problem."""
@@ -93,83 +87,68 @@ class Browser:
             return [describe(parts, entry)]
         return [describe((*parts, item.name), item) for item in await self._list(entry)]
 
-    async def find(self, rows: list[SnapshotRow], pattern: str) -> AsyncIterator[Answer]:
+    async def find(self, rows: Sequence[SnapshotRow], pattern: str) -> AsyncGenerator[Answer, None]:
         """Every path whose name matches a shell pattern (case does not matter), newest first.
 
-        A directory that did not change between snapshots is read once, and its hits are told for
-        the newest snapshot that has it.
+        Each version of a file is told once, with the newest snapshot that has it, and a folder
+        once. A directory that did not change between snapshots is read once.
         """
-        wanted = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
-        seen: set[tuple[Parts, bytes]] = set()
+        wanted = (pattern if any(c in pattern for c in "*?[") else f"*{pattern}*").lower()
+        read: set[tuple[Parts, bytes]] = set()
+        told: set[tuple[Parts, bytes]] = set()
+        await self._reader.soon(row.id for row in rows)
         for row in reversed(rows):
             snapshot = await self._snapshot(row)
-            stack = [(split_path(root.path), root.entry) for root in snapshot.roots]
-            while stack:
-                parts, entry = stack.pop()
-                if entry.kind == KIND_DIR:
-                    key = (parts, entry.content.ids)
-                    if key in seen:
-                        continue
-                    seen.add(key)
-                    stack += [((*parts, e.name), e) for e in await self._list(entry)]
-                elif (parts, entry.content.ids) in seen:
-                    continue
-                name = os.fsdecode(parts[-1]) if parts else "/"
-                if fnmatch.fnmatchcase(name.lower(), wanted.lower()):
-                    seen.add((parts, entry.content.ids))
-                    yield describe(parts, entry) | {"snapshot": row.id.hex()}
+            waiting: list[Place] = []
+            entries = [(split_path(root.path), root.entry) for root in snapshot.roots]
+            while True:
+                for parts, entry in entries:
+                    version = b"" if entry.kind == KIND_DIR else entry.content.ids + entry.target
+                    if _is_called(parts, wanted) and (parts, version) not in told:
+                        told.add((parts, version))
+                        yield describe(parts, entry) | {"snapshot": row.id.hex()}
+                    if entry.kind == KIND_DIR and (parts, entry.content.ids) not in read:
+                        read.add((parts, entry.content.ids))
+                        waiting.append((parts, entry))
+                if not waiting:
+                    break
+                entries = await self._below(_take_batch(waiting))
 
     async def _snapshot(self, row: SnapshotRow) -> Snapshot:
         try:
-            return decode_snapshot(await self._chunk(row.id))
+            return decode_snapshot(await self._reader.chunk(row.id))
         except FormatError as error:
             raise Problem(f"That snapshot is damaged: {error}.") from error
 
     async def _list(self, entry: Entry) -> tuple[Entry, ...]:
+        return tuple(below for _, below in await self._below([((), entry)]))
+
+    async def _below(self, folders: Sequence[Place]) -> list[Place]:
+        """What is in these folders."""
+        listings = await self._reader.contents([entry.content for _, entry in folders])
         try:
-            return decode_directory(await self._content(entry.content))
+            return [
+                ((*parts, below.name), below)
+                for (parts, _), listing in zip(folders, listings, strict=True)
+                for below in decode_directory(listing)
+            ]
         except FormatError as error:
             raise Problem(f"A folder of that snapshot is damaged: {error}.") from error
 
-    async def _content(self, content: Content) -> bytes:
-        ids = split_ids(content.ids)
-        for _ in range(content.level):
-            ids = [ident for part in ids for ident in unpack_ids(await self._chunk(part))]
-        return b"".join([await self._chunk(ident) for ident in ids])
 
-    async def _chunk(self, ident: ChunkId) -> bytes:
-        found = await self._m.run_blocking(self._m.catalog.find_chunks, [ident])
-        where = found.get(ident)
-        if where is None:
-            raise Problem("A part of that snapshot is in no pack that is known here.")
-        data = self._packs.get(where.pack)
-        if data is None:
-            data = await self._fetch(where)
-        self._packs.move_to_end(where.pack)
-        return self._sealer.open(ident, data[where.offset : where.offset + where.length])
-
-    async def _fetch(self, where: ChunkRow) -> bytes:
-        row = await self._m.run_blocking(self._m.catalog.pack, where.pack)
-        try:
-            numbers = await self._fetcher.fetch(row, row.pack)
-        except PackUnavailable as error:
-            raise Problem(
-                f"The list of files cannot be read now: {error}.", "Try again when more are there."
-            ) from error
-        data = await self._m.run_blocking(_join, row, self._scratch, numbers)
-        self._packs[row.pack] = data
-        while sum(map(len, self._packs.values())) > CACHE_BYTES_MAX and len(self._packs) > 1:
-            self._packs.popitem(last=False)
-        return data
+def _take_batch(waiting: list[Place]) -> list[Place]:
+    """The last folders that were found: deep before wide, so that few wait at a time."""
+    batch: list[Place] = []
+    chunks = 0
+    while waiting and (not batch or chunks < BATCH_CHUNKS):
+        batch.append(waiting.pop())
+        chunks += len(split_ids(batch[-1][1].content.ids))
+    return batch
 
 
-def _join(row: PackRow, scratch: Path, numbers: list[int]) -> bytes:
-    files = {number: scratch / share_file(row.pack, number) for number in numbers}
-    data = join({n: path.read_bytes() for n, path in files.items()}, row.needed, row.length)
-    check_pack_id(data, row.id)
-    for path in files.values():
-        path.unlink()
-    return data
+def _is_called(parts: Parts, wanted: str) -> bool:
+    name = os.fsdecode(parts[-1]) if parts else "/"
+    return fnmatch.fnmatchcase(name.lower(), wanted)
 
 
 def describe(parts: Parts, entry: Entry) -> Answer:

@@ -158,12 +158,13 @@ class FakeService:
             {"name": "link", "kind": "link", **facts, "target": "a\nb"},
         ]
 
-    async def find(self, pattern: str) -> list[Answer]:
+    async def find(self, pattern: str) -> AsyncIterator[Event]:
         self._raise()
-        if pattern == "nothing":
-            return []
-        facts = {"kind": "file", "size": 12, "mtime_ns": 10**18}
-        return [{"snapshot": "ef" * 32, "path": "/home/ann/a.jpg", **facts}]
+        if pattern != "nothing":
+            facts = {"kind": "file", "size": 12, "mtime_ns": 10**18}
+            place = {"snapshot": "ef" * 32, "path": "/home/ann/a.jpg"}
+            yield {"event": "found", **place, **facts}
+        yield {"event": "done", "ok": True, "message": "", "next_step": "", "summary": {}}
 
     def check(self, what: str = "listings", percent: float = 100) -> AsyncIterator[Event]:
         self.calls.append(("check", (what, percent)))
