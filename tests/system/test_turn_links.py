@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Iterator
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from aiortc.rtcicetransport import connection_kwargs
 
 from datachannel import messages
 from datachannel.aiortc_fixes import FIXED_PARTS, SteadyConnection, SteadyIceGatherer
+from datachannel.engine import Engine
 from datachannel.errors import Refusal, Unavailable
 from datachannel.joining import OneServer
 from datachannel.mesh import Mesh
@@ -25,7 +28,7 @@ from datachannel.rendezvous import Rendezvous
 from datachannel.requests import put_share
 from datachannel.webrtc import AiortcEngine
 from signaling.messages import MemberId
-from signaling.turn import TurnConfig
+from signaling.turn import Relays, TurnConfig
 from tests.support.members import card_of, counted_bytes, two_members
 from tests.support.raw_client import metric, running_server
 from tests.support.turn_server import TurnServer, turn_server
@@ -53,6 +56,17 @@ class RelayedGatherer(SteadyIceGatherer):
             transport_policy=TransportPolicy.RELAY,
             **connection_kwargs(iceServers),
         )
+
+
+def libdatachannel() -> Engine:
+    from datachannel.libdatachannel import LibdatachannelEngine  # its package is optional
+
+    return LibdatachannelEngine()
+
+
+ENGINES: list[Callable[[], Engine]] = [AiortcEngine]
+if sys.version_info >= (3, 12):
+    ENGINES.append(libdatachannel)
 
 
 def an_engine() -> AiortcEngine:
@@ -132,6 +146,21 @@ async def test_two_members_whose_only_path_is_the_relay_put_a_share(
         assert shelves[1].shares == {NAME: payload}
         assert await metric(url, "link_outcomes_total", outcome="relay") == 1  # the caller reports
         assert await metric(url, "turn_grants_total") == 2
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("number", range(4))  # passwords with + and / in them, too
+async def test_every_engine_takes_a_members_credentials(
+    coturn: TurnServer, engine: Callable[[], Engine], number: int
+):
+    turn = TurnConfig((coturn.url,), coturn.secret)
+    member = MemberId(bytes([number]) * 32)
+    given = Relays((), turn, time.time).grant(b"g" * 32, member)
+    attempt = engine().attempt(member, offerer=True, ice_servers=given.servers)
+    async with asyncio.timeout(20):
+        described = await attempt.local_description()
+        await attempt.close()
+    assert "relay" in {one.kind for one in described.candidates}
 
 
 async def test_without_good_credentials_there_is_no_path(coturn: TurnServer, tmp_path: Path):
