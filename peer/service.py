@@ -12,7 +12,8 @@ Long work answers with events, in order, the last of which is `done`:
     {"event": "progress",
      "stage": "scan" | "ship" | "finish" | "fetch" | "wait" | "write" | "check" | "drill",
      "files", "files_total", "bytes", "bytes_total", "shipped_bytes", "rate", "seconds_left",
-     "friends": {name: shares}}                  totals and seconds_left are None while unknown
+     "friends": {name: shares}, "waiting_for": [name],
+    }                                            totals and seconds_left are None while unknown
     {"event": "found", ...}                      an entry, when something is looked for
     {"event": "note", "path", "text"}            something that was left out, and why
     {"event": "done", "ok", "message", "next_step", "summary": {...}}
@@ -56,8 +57,11 @@ def progress(
     rate: float = 0.0,
     seconds_left: float | None = None,
     friends: Mapping[str, int] | None = None,
+    waiting_for: Sequence[str] = (),
 ) -> Event:
-    """A progress event; `rate` is in bytes a second, `friends` counts the shares each one took."""
+    """A progress event; `rate` is in bytes a second, `friends` counts the shares each one took,
+    `waiting_for` are friends who are away and may have what is missing.
+    """
     return {
         "event": "progress",
         "stage": stage,
@@ -69,6 +73,7 @@ def progress(
         "rate": rate,
         "seconds_left": seconds_left,
         "friends": dict(friends or {}),
+        "waiting_for": list(waiting_for),
     }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
@@ -27,6 +27,7 @@ from peer.service import Answer, Event, Problem
 LOG_EVERY_S = 10.0  # often enough to see life, rare enough for a mail from cron
 NOTES_SHOWN_MAX = 20
 NOTES_KEPT_MAX = 1000
+FRIENDS_NAMED_MAX = 4
 
 _STAGES = {
     "scan": "Reading",
@@ -77,7 +78,18 @@ def headline(event: Event) -> str:
     if event["seconds_left"] is not None:
         parts.append(f"{output.duration(event['seconds_left'])} left")
     stage = str(event["stage"])
-    return f"{_STAGES.get(stage, output.shown(stage))}: {' · '.join(parts)}"
+    said = _STAGES.get(stage, output.shown(stage))
+    if event.get("waiting_for"):
+        said = f"Waiting for {_either(event['waiting_for'])}"
+    return f"{said}: {' · '.join(parts)}"
+
+
+def _either(names: Sequence[str]) -> str:
+    """`bea`, `bea or carl`, `any of ann, bea, carl, …`."""
+    shown = [output.shown(name) for name in names[:FRIENDS_NAMED_MAX]]
+    if len(names) <= 2:
+        return " or ".join(shown)
+    return f"any of {', '.join(shown)}{', …' if len(names) > len(shown) else ''}"
 
 
 def friends_line(event: Event) -> str:

@@ -84,7 +84,7 @@ class RestoreJob:
     ) -> None:
         self._m, self._snapshot = member, snapshot
         self._patience_s = patience_s
-        self._waiting = 0
+        self._waiting: dict[NeedPack | NeedRange, list[str]] = {}
         self._target, self._paths, self._overwrite = target, paths, overwrite
         self._emit, self._dry_run = emit, dry_run
         self._lost: list[dict[str, str]] = []
@@ -169,8 +169,12 @@ class RestoreJob:
             try:
                 answer = await self._fetch_once(pack, need)
             except PackUnavailable:
-                if not await self._may_try_again(there):
-                    raise
+                self._waiting[need] = self._fetcher.absent(pack, need.row)
+                try:
+                    if not await self._may_try_again(there):
+                        raise
+                finally:
+                    del self._waiting[need]
             else:
                 self._arrived = asyncio.get_running_loop().time()
                 return answer
@@ -185,15 +189,11 @@ class RestoreJob:
         """Wait for other friends to be there than `there`; false when patience has ended."""
         loop = asyncio.get_running_loop()
         again = loop.time() + TRY_AGAIN_S
-        self._waiting += 1
-        try:
-            while loop.time() < self._arrived + self._patience_s:
-                if self._online() != there or loop.time() > again:
-                    return True
-                await asyncio.sleep(LOOK_FOR_FRIENDS_S)
-            return False
-        finally:
-            self._waiting -= 1
+        while loop.time() < self._arrived + self._patience_s:
+            if self._online() != there or loop.time() > again:
+                return True
+            await asyncio.sleep(LOOK_FOR_FRIENDS_S)
+        return False
 
     def _online(self) -> set[MemberId]:
         return {friend.member for friend in self._m.friends.members().values() if friend.online}
@@ -226,6 +226,7 @@ class RestoreJob:
             rate=self._fetcher.fetched_bytes / seconds,
             seconds_left=left,
             friends=self._fetcher.sources,
+            waiting_for=sorted({name for names in self._waiting.values() for name in names}),
         )
 
     def _done(self, result: RestoreDone) -> Event:

@@ -73,6 +73,13 @@ def test_the_headline_says_what_is_known():
         "Sending: 3 of 3 files · 1.0 MB of 3.0 MB · 500 kB to friends · 1.0 MB/s · 2 s left"
     )
     assert progress.friends_line(event) == "Shares: bob 2 · cy\\x1b 1"
+    for names, said in [
+        ([], "Waiting for friends: 0 files · 0 B"),
+        (["bea", "c\x1b"], "Waiting for bea or c\\x1b: 0 files · 0 B"),
+        (["ann", "bea", "carl"], "Waiting for any of ann, bea, carl: 0 files · 0 B"),
+        (list("abcdef"), "Waiting for any of a, b, c, d, …: 0 files · 0 B"),
+    ]:
+        assert progress.headline(service.progress("wait", waiting_for=names)) == said
 
 
 def test_the_live_picture_reads_no_markup_in_names(capsys: pytest.CaptureFixture[str]):

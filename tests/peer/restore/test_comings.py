@@ -100,12 +100,16 @@ async def test_a_restore_waits_for_a_friend_who_comes_later(files, tmp_path):
         for holder in group.holders.values():
             leave(holder)
 
+        waited_for: list[str] = []
+
         def come_when_waited_for(event: Event) -> None:
             if event.get("stage") == "wait":
+                waited_for.extend(event["waiting_for"])
                 for holder in group.holders.values():
                     holder.online = True
 
         assert (await patient_restore(group, tmp_path / "back", come_when_waited_for))["ok"]
+        assert set(waited_for) == {"friend 0", "friend 1", "friend 2"}
 
 
 async def test_a_restore_gives_up_when_nobody_comes_and_says_why(files, tmp_path):
