@@ -33,6 +33,8 @@ def make_index(catalog: Catalog, packer: Packer, gone: Sequence[int], newest: li
     for data in encode_index_parts(_entries(catalog, rows), removed):
         packer.add(packer.chunk_id(data), data)
     packer.flush()
+    if not newest:  # two nights at the very same instant make the same snapshot, and nothing new
+        return
     catalog.record_listed(listed=listed, removed=removed, gone=[*gone, *merged], said_by=newest[-1])
 
 

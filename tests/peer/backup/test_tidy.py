@@ -295,6 +295,13 @@ def test_a_renamed_folder_and_touched_files_alarm_nobody(member, files):
     assert (ready.gone, ready.hold) == (0, b"")
 
 
+def test_two_nights_at_the_very_same_instant_make_one_snapshot(member, files, tmp_path):
+    for _ in range(2):
+        member.night(files, time_ns=5 * 10**18)
+    assert len(snapshots(member)) == 1
+    assert_restores(member, files, tmp_path / "back")
+
+
 def test_a_few_files_may_all_change(member, tmp_path):
     small = tmp_path / "small"
     small.mkdir()
