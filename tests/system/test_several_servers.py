@@ -29,8 +29,8 @@ GROUPS, MEMBERS = 4, 6
 TALK_S = 0.05
 """Between two messages of a member; a server bears 30 a second."""
 SOON_S = 90.0
-"""A lease runs out after 12 s, and clients come back within a minute, most of them sooner: more, on a
-busy machine."""
+"""A lease runs out after 12 s, and clients come back within a minute, most of them sooner; more on
+a busy machine."""
 
 
 class ServerProcess:
