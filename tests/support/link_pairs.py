@@ -29,7 +29,7 @@ class Pair:
 
     async def connect(self) -> None:
         offer, answer = await self.describe()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):  # a busy machine takes its time
             self.anna, self.ben = await asyncio.gather(
                 self.annas.connect(answer), self.bens.connect(offer)
             )
@@ -39,7 +39,7 @@ class Pair:
         await self.bens.close()
         await asyncio.sleep(0)
         left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await asyncio.gather(*left, return_exceptions=True)
 
 
