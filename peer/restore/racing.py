@@ -143,7 +143,7 @@ class Race(Generic[T]):
                 if not self._running:
                     if await self.look_again():
                         continue
-                    self._start([*self._offers()])  # of use when others come later
+                    self._start([*self._offers(self._coming())])  # of use when others come later
                     if not self._running:
                         return False
                 await self._wait()
@@ -165,34 +165,41 @@ class Race(Generic[T]):
 
     def _next(self) -> list[int]:
         """What to ask for now, in the place of what is late too."""
-        offers = {number: seconds for number, (seconds, _) in self._offers().items()}
         for transfer in self._running.values():
-            others = choose(self.goal, self._coming(without=transfer), offers)
-            if others and transfer.is_overtaken(max(offers[number] for number in others)):
+            if transfer.is_late or not transfer.is_overtaken(0.0):
+                continue
+            coming = self._coming(without=transfer)
+            offers = self._offers(coming)
+            others = self._choose(coming, offers)
+            if others and transfer.is_overtaken(max(offers[number][0] for number in others)):
                 transfer.is_late = True
-        return choose(self.goal, self._coming(), offers) or []
+        return self._choose(self._coming(), self._offers(self._coming())) or []
+
+    def _choose(
+        self, coming: set[int], offers: Mapping[int, tuple[float, MemberId]]
+    ) -> list[int] | None:
+        return choose(self.goal, coming, {number: offer[0] for number, offer in offers.items()})
 
     def _coming(self, *, without: Transfer | None = None) -> set[int]:
         running = self._running.values()
         return {*self.got, *(t.number for t in running if not t.is_late and t is not without)}
 
-    def _offers(self) -> dict[int, tuple[float, MemberId]]:
-        """The quickest friend for each part that is neither here nor on its way."""
-        taken = {*self.got, *(transfer.number for transfer in self._running.values())}
+    def _offers(self, coming: set[int]) -> dict[int, tuple[float, MemberId]]:
+        """The quickest friend for each part that is not coming, and when it would have sent it."""
         offers: dict[int, tuple[float, MemberId]] = {}
         for number, members in self.sources().items():
             costs = [
                 (self.speeds.expected_s(member, self.part_bytes) + more_s, member)
                 for member, more_s in members.items()
-                if (number, member) not in self._tried
+                if number not in coming and (number, member) not in self._tried
             ]
-            if costs and number not in taken:
+            if costs:
                 offers[number] = min(costs)
         return offers
 
     def _start(self, numbers: Collection[int]) -> None:
         for number in numbers:
-            offer = self._offers().get(number)  # anew: each start makes its friend busier
+            offer = self._offers(self._coming()).get(number)  # anew: each start makes one busier
             if offer is None:
                 continue
             transfer = Transfer(number, offer[1], self.part_bytes, self.speeds)

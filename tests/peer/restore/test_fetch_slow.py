@@ -209,6 +209,21 @@ def test_what_came_is_kept_for_the_next_attempt_and_bounded(tmp_path):
     play(tmp_path, what)
 
 
+def test_a_share_that_two_friends_have_is_asked_of_the_second_when_the_first_is_silent(tmp_path):
+    pack = a_pack(PACKS[0].data, TOTAL, TOTAL)  # none can be spared
+
+    async def what(world: World) -> None:
+        silent, second = world.friends.all[0], world.friends.all[1]
+        second.shares |= silent.shares
+        await world.fetcher.learn()
+        silent.answers.clear()
+        begun = asyncio.get_running_loop().time()
+        assert len(await world.fetcher.fetch(pack, 0)) == TOTAL
+        assert asyncio.get_running_loop().time() - begun < HEDGE_MAX_S + 1
+
+    play(tmp_path, what, [pack])
+
+
 def test_shares_that_moved_are_found_by_asking(tmp_path):
     async def what(world: World) -> None:
         friends = world.friends.all
