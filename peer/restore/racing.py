@@ -4,10 +4,10 @@ A part is the same bytes of one of a pack's shares: all of them, or some blocks.
 rebuild those bytes of every share; where only some plain slices are wanted, those alone will do,
 and cost less. Sources are chosen by when they are expected to be done, with all that they were
 asked for before. One that would take more than twice as long as others that could be asked now,
-plus a second, is late, and so is one that is silent for four seconds: then the others are asked as
-well, what comes first is taken, and the losers are let go. So a friend who falls silent or is slow
-holds nothing up for more than a few seconds while enough others are there, and friends who are all
-equally slow are not asked twice.
+plus a second, is late, and so is one that is silent for four seconds (longer where our own line is
+so slow that each waits for its turn at it): then the others are asked as well, what comes first is
+taken, and the losers are let go. So a friend who falls silent or is slow holds nothing up for more
+than a few seconds while enough others are there, and friends who are all slow are not asked twice.
 """
 
 from __future__ import annotations
@@ -114,9 +114,10 @@ class Transfer:
         late_s = late_after_s(others_s)
         if self.speeds.remaining_s(self.member, left, answered=self._answered) > late_s:
             return True
+        turn_s = HEDGE_FACTOR * self.speeds.turn_s()
         if self._asked is None:  # maybe it is dialled; that takes its time, also with others
-            return self.speeds.silent_s(self.member) > HEDGE_MAX_S
-        return self.speeds.clock() - self._heard > min(HEDGE_MAX_S, late_s)
+            return self.speeds.silent_s(self.member) > HEDGE_MAX_S + turn_s
+        return self.speeds.clock() - self._heard > min(HEDGE_MAX_S, late_s) + turn_s
 
 
 @dataclass(slots=True)

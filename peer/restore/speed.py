@@ -6,7 +6,11 @@ first answer. What is expected of it counts what it was asked for before.
 
 A friend who was never asked is believed to be as fast as the best one: otherwise the first one to
 be known would be asked for ever, however slow. What was seen a minute ago is forgotten, so that a
-friend whose line was busy gets another chance. Pure: the clock is handed in.
+friend whose line was busy gets another chance.
+
+Our own line is shared by all that is under way: on a slow one, each transfer waits for its turn.
+How long that is (`turn_s`) is told from all that arrives, while it arrives; nobody is measured in
+less. Pure: the clock is handed in.
 """
 
 from __future__ import annotations
@@ -21,8 +25,10 @@ RATE_UNKNOWN = 1_000_000.0
 RATE_MIN = 1_000.0
 LATENCY_UNKNOWN_S = 0.1
 WINDOW_S = 0.25
-"""What arrives is counted for so long before it is a measurement."""
+"""What arrives is counted for so long, and for two turns, before it is a measurement."""
 HALF_LIFE_S = 2.0
+FRAME_BYTES = 60 << 10
+"""What a friend sends of one transfer before it is the turn of another."""
 FORGET_S = 60.0
 
 
@@ -44,6 +50,7 @@ class Speeds:
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
         self._friends: dict[MemberId, _Friend] = {}
+        self._all = _Friend()  # their sum, as if they were one
 
     # --- what happens -----------------------------------------------------------------------
 
@@ -63,17 +70,19 @@ class Speeds:
         friend.latency_s += (seconds - friend.latency_s) / 4
         friend.heard = now
         self._measure(friend)
-        if not friend.sending:
-            friend.counted_from, friend.counted = now, 0  # waiting is latency, and not rate
-        friend.sending += 1
+        for one in (friend, self._all):
+            if not one.sending:
+                one.counted_from, one.counted = now, 0  # waiting is latency, and not rate
+            one.sending += 1
 
     def arrive(self, member: MemberId, size: int) -> None:
         """So many bytes have come."""
         friend = self._friend(member)
         friend.backlog -= size
-        friend.counted += size
         friend.heard = self.clock()
-        self._measure(friend)
+        for one in (self._all, friend):
+            one.counted += size
+            self._measure(one)
 
     def end(self, member: MemberId, left: int, *, answered: bool) -> None:
         """A transfer is over, and so many bytes of it never came."""
@@ -83,6 +92,7 @@ class Speeds:
         if answered:
             self._measure(friend, at_least_s=WINDOW_S / 10)
             friend.sending -= 1
+            self._all.sending -= 1
         friend.backlog -= left
         friend.transfers -= 1
         assert friend.transfers >= friend.sending >= 0
@@ -117,6 +127,13 @@ class Speeds:
         ahead = min(friend.backlog, size * friend.sending) if answered else friend.backlog
         return ahead / self.rate(member)
 
+    def turn_s(self) -> float:
+        """How long a transfer waits for its turn at our own line, as fast as that last was."""
+        others = max(self._all.sending - 1, 0)
+        return (
+            0.0 if self._all.rate is None else others * FRAME_BYTES / max(self._all.rate, RATE_MIN)
+        )
+
     # --- inside -----------------------------------------------------------------------------
 
     def _friend(self, member: MemberId) -> _Friend:
@@ -130,6 +147,8 @@ class Speeds:
             return
         now = self.clock()
         seconds = now - friend.counted_from
+        if friend is not self._all:
+            at_least_s = max(at_least_s, 2 * self.turn_s())
         if seconds < at_least_s or seconds <= 0:
             return
         rate = friend.counted / seconds

@@ -131,7 +131,7 @@ def test_an_address_has_one_tag_for_a_day_and_another_one_the_next_day():
 
 
 def test_an_attacker_cannot_fill_the_log(caplog: pytest.LogCaptureFixture):
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="covey")
     refusals = logs.Refusals(counted_bytes(), now=0.0)
     for number in range(10_000):
         refusals.write("192.0.2.1", "wrong_password", now=number / 1000)
@@ -141,7 +141,7 @@ def test_an_attacker_cannot_fill_the_log(caplog: pytest.LogCaptureFixture):
 async def test_a_refusal_is_in_the_log_without_the_address(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="covey")
     async with running_server(tmp_path) as url, member(url, ANNA, create=True):
         for _ in range(2):
             async with raw_client(url, address="127.0.0.2") as client:

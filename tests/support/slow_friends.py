@@ -73,9 +73,9 @@ class SlowFriend:
     spoil_proof: Callable[[tuple[bytes, ...]], tuple[bytes, ...]] = lambda proof: proof
     answers: asyncio.Event = field(default_factory=asyncio.Event)
     links: list[MemoryLink] = field(default_factory=list)
+    line: asyncio.Lock = field(default_factory=asyncio.Lock)  # one for all: the owner's own
     gets: int = 0
     sent_bytes: int = 0
-    _uplink: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self.answers.set()
@@ -112,7 +112,7 @@ class SlowFriend:
         data = self.spoil(share.payload[first * BLOCK_BYTES : (first + count) * BLOCK_BYTES])
         for at in range(0, len(data), PIECE_BYTES):
             piece = data[at : at + PIECE_BYTES]
-            async with self._uplink:
+            async with self.line:
                 await self.answers.wait()
                 await asyncio.sleep(len(piece) / self.rate)
             await stream.send_data(piece)

@@ -82,6 +82,19 @@ def test_friends_who_are_all_slow_are_not_asked_twice(tmp_path):
     play(tmp_path, what)
 
 
+@pytest.mark.parametrize("rate", [25e3, 100e3, 1e6])
+def test_a_slow_line_of_our_own_makes_nobody_late(tmp_path, rate):
+    async def what(world: World) -> None:
+        line = asyncio.Lock()
+        for friend in world.friends.all:
+            friend.rate, friend.line = rate, line
+        size = len(PACKS) * NEEDED * SHARE_BYTES
+        assert await bring_all(world) < 1.1 * size / rate
+        assert world.fetcher.fetched_bytes <= 1.05 * size
+
+    play(tmp_path, what)
+
+
 @pytest.mark.parametrize("slow", range(TOTAL))
 def test_a_friend_that_is_fifty_times_slower_holds_up_nothing_for_long(tmp_path, slow):
     async def what(world: World) -> None:
@@ -107,6 +120,21 @@ def test_a_friend_that_falls_silent_holds_up_a_pack_for_a_few_seconds_at_most(
         begun = loop.time()
         await bring(world, 0)
         assert loop.time() - begun < 1
+
+    play(tmp_path, what)
+
+
+def test_a_silent_friend_is_seen_on_a_slow_line_of_our_own_too(tmp_path):
+    async def what(world: World) -> None:
+        line, rate = asyncio.Lock(), 1e6
+        for friend in world.friends.all:
+            friend.rate, friend.line = rate, line
+        silent = world.friends.all[1]
+        silent.line = asyncio.Lock()  # so that it keeps nobody else from sending
+        asyncio.get_running_loop().call_later(0.5, silent.answers.clear)
+        size = len(PACKS) * NEEDED * SHARE_BYTES
+        assert await bring_all(world) < 1.2 * size / rate + 2 * HEDGE_MAX_S
+        assert world.fetcher.fetched_bytes <= 1.2 * size
 
     play(tmp_path, what)
 
