@@ -19,7 +19,7 @@ from peer.service import Answer, Service
 T = TypeVar("T")
 
 SNAPSHOT_DIGITS = 12  # of the id in tables: enough to be unique, short enough to type
-FOUND_HEAD = f"{'SNAPSHOT':<{SNAPSHOT_DIGITS}}  {'SIZE':>8}  {'CHANGED':<16}  PATH"
+FOUND_HEAD = f"{'SNAPSHOT':<{SNAPSHOT_DIGITS}}  {'SIZE':>8}  {'CHANGED':<19}  PATH"
 
 
 def _ask(wishes: Wishes, question: Callable[[Service], Awaitable[T]]) -> T:
@@ -195,4 +195,4 @@ def find(wishes: Wishes, pattern: str) -> None:
 def _found_line(row: Answer) -> str:
     """Columns of a fixed width: the next line is not known yet."""
     when, snapshot = output.moment(row["mtime_ns"]), row["snapshot"][:SNAPSHOT_DIGITS]
-    return f"{snapshot}  {output.size(row['size']):>8}  {when:<16}  {output.shown(row['path'])}"
+    return f"{snapshot}  {output.size(row['size']):>8}  {when:<19}  {output.shown(row['path'])}"

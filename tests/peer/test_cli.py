@@ -430,6 +430,11 @@ def test_a_look_prints_text_that_no_terminal_obeys(
     assert (code, answer["ok"]) == (0, True)
 
 
+def test_what_is_found_stands_in_columns(member: Terminal):
+    head, *lines = member("find", "*.jpg").stdout.splitlines()
+    assert [line.index("/home/ann/a.jpg") for line in lines] == [head.index("PATH")]
+
+
 def test_find_without_a_match_exits_1(member: Terminal):
     assert member("find", "nothing").exit_code == 1
     assert member.json("find", "*.jpg")[1]["found"][0]["path"] == "/home/ann/a.jpg"
