@@ -1,6 +1,7 @@
 """Which snapshots stay. A pure function of when they were made.
 
-Of the newest days, weeks, months and years that have a snapshot, the last snapshot of each stays.
+Of the newest days, weeks, months and years that have a snapshot, the last snapshot of each stays;
+of the very newest day the last three, so that backing up twice in an hour takes nothing away.
 The present time plays no part: a clock that jumps ahead for a night costs nobody a snapshot, since
 days without a backup do not count. Days are those of UTC.
 
@@ -17,6 +18,9 @@ from dataclasses import dataclass, fields
 
 KEEP_MAX = 1000
 """Of each kind; the root record names every snapshot."""
+
+NEWEST_DAY = 3
+"""So many snapshots of the newest day stay beside what the rule says."""
 
 _DAY_NS = 86_400 * 10**9
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
@@ -56,8 +60,8 @@ def kept(times_ns: Sequence[int], keep: Keep, *, pinned: int = 0) -> list[bool]:
     The newest stays always, and so do the first `pinned` ones.
     """
     stays = [place < pinned for place in range(len(times_ns))]
-    if stays:
-        stays[-1] = True
+    for place in range(len(times_ns) - 1, max(len(times_ns) - 1 - NEWEST_DAY, -1), -1):
+        stays[place] = stays[place] or _day(times_ns[place]) == _day(times_ns[-1])
     for count, bucket_of in (
         (keep.daily, _day),
         (keep.weekly, _week),

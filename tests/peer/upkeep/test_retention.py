@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peer.upkeep.retention import Keep, kept, parse_keep
+from peer.upkeep.retention import NEWEST_DAY, Keep, kept, parse_keep
 
 DAY_NS = 86_400 * 10**9
 
@@ -36,9 +36,9 @@ def test_after_years_of_nights_seven_days_five_weeks_twelve_months_and_three_yea
     assert len(dates) <= 7 + 5 + 12 + 3
 
 
-def test_of_several_on_one_day_the_last_stays():
-    times = [moment(f"2024-05-05T{hour:02}:00:00") for hour in range(10)]
-    assert kept(times, Keep()) == [False] * 9 + [True]
+def test_of_several_on_one_day_the_last_stays_and_on_the_newest_day_the_last_three():
+    times = [moment(f"2024-05-0{day}T{hour:02}:00:00") for day in (5, 6) for hour in range(10)]
+    assert kept(times, Keep()) == [False] * 9 + [True] + [False] * 7 + [True] * 3
 
 
 def test_the_first_so_many_may_be_pinned():
@@ -55,7 +55,7 @@ def test_a_clock_that_jumps_ahead_for_a_night_costs_at_most_one_of_each_kind():
 
 
 def test_a_clock_that_stands_at_its_first_day_keeps_the_newest():
-    assert kept([0, 0, 0], Keep()) == [False, False, True]
+    assert kept([0, 0, 0, 0], Keep()) == [False, True, True, True]
 
 
 @given(
@@ -71,7 +71,7 @@ def test_the_newest_stays_whatever_the_times_and_never_more_than_the_rule_says(
     assert all(stays[:pinned])
     if times:
         assert stays[-1]
-    assert sum(stays[pinned:]) <= sum(numbers) + 1
+    assert sum(stays[pinned:]) <= sum(numbers) + NEWEST_DAY
 
 
 @given(st.tuples(*[st.integers(0, 1000)] * 4))
