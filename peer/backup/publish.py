@@ -79,10 +79,13 @@ def newer_elsewhere() -> Problem:
 
 
 async def publish(member: Member, data: bytes) -> list[MemberId]:
-    """Give every friend who is online the root record; who has it durably."""
-    online = sorted(f.member for f in member.friends.members().values() if f.online)
-    told = await asyncio.gather(*(_tell(member, friend, data) for friend in online))
-    return [friend for friend, ok in zip(online, told, strict=True) if ok]
+    """Give every friend who can be reached the root record; who has it durably.
+
+    Whom the server calls offline may still have a link to us, while the server starts anew, say.
+    """
+    friends = sorted(member.friends.members())
+    told = await asyncio.gather(*(_tell(member, friend, data) for friend in friends))
+    return [friend for friend, ok in zip(friends, told, strict=True) if ok]
 
 
 async def _tell(member: Member, friend: MemberId, data: bytes) -> bool:

@@ -89,8 +89,8 @@ def record(catalog: Catalog, comparison: Comparison) -> None:
 
 
 async def ask_all(friends: Friends) -> dict[MemberId, set[ShareName]]:
-    """What every friend who is online and answers holds of ours."""
-    members = sorted(f.member for f in friends.members().values() if f.online)
+    """What every friend who can be reached and answers holds of ours."""
+    members = sorted(friends.members())
     answers = await asyncio.gather(*(_names_at(friends, member) for member in members))
     return {
         member: names for member, names in zip(members, answers, strict=True) if names is not None

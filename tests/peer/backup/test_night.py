@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from datachannel.messages import Put, Refused
+from peer.backup import night
 from peer.backup.messages import Released
 from tests.support.small_group import SmallGroup, small_group
 
@@ -86,3 +87,24 @@ async def test_what_leaves_the_spool_before_the_engine_runs_does_not_count_as_th
         assert (await group.backup())["ok"]
         assert told[0] > 0
         assert -told[1] == told[0]
+
+
+async def test_friends_whom_the_server_has_lost_sight_of_are_told_over_the_links_there_are(
+    tmp_path, files, monkeypatch
+):
+    async with small_group(tmp_path / "group", 3) as group:
+        make_root, session = night.make_root, group.session
+
+        def vanish(*given):
+            for holder in group.holders.values():
+                holder.online = False
+            return make_root(*given)
+
+        async def open_links_stay(member):
+            return group._sessions.get(member) or await session(member)
+
+        monkeypatch.setattr(night, "make_root", vanish)
+        monkeypatch.setattr(group, "session", open_links_stay)
+        event = await group.backup(files)
+        assert event["ok"], event
+        assert all(holder.store.get_root(group.owner) for holder in group.holders.values())
