@@ -95,10 +95,10 @@ async def test_friends_whom_the_server_has_lost_sight_of_are_told_over_the_links
     async with small_group(tmp_path / "group", 3) as group:
         make_root, session = night.make_root, group.session
 
-        def vanish(*given):
+        def vanish(member, ready, marks):
             for holder in group.holders.values():
                 holder.online = False
-            return make_root(*given)
+            return make_root(member, ready, marks)
 
         async def open_links_stay(member):
             return group._sessions.get(member) or await session(member)
