@@ -2,6 +2,9 @@
 
 Whatever goes wrong below ends here as one plain sentence and the next step, on standard error, or
 as one JSON object with --json. COVEY_DEBUG=1 adds the traceback and debug messages.
+
+The window and the simulator stand above this folder and bring their verbs as entry points of the
+group `covey.verbs`, so that nothing here imports them.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import logging
 import os
 import sys
 import traceback
+from importlib.metadata import entry_points
 from typing import Any, TextIO
 
 import click
@@ -22,6 +26,7 @@ from peer.state import AlreadyJoined, AlreadyRunning, NotJoined, StateError
 from peer.words import WordsError
 
 DEBUG_VARIABLE = "COVEY_DEBUG"
+VERBS_OF_OTHERS = "covey.verbs"
 
 
 class Covey(click.Group):
@@ -74,6 +79,8 @@ for _verb in (
     serving.serve,
 ):
     covey.add_command(_verb)
+for _point in entry_points(group=VERBS_OF_OTHERS):
+    covey.add_command(_point.load())
 
 
 def main() -> None:
