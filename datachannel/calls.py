@@ -45,6 +45,14 @@ _log = logging.getLogger("covey.datachannel")
 Keep = Callable[[MemberId, EngineLink], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt came to nothing, for a person; `at` is the loop's time."""
+
+    why: str
+    at: float
+
+
 @dataclass(eq=False, slots=True)
 class _Try:
     """An attempt under way, from our side."""
@@ -53,6 +61,7 @@ class _Try:
     connection: Attempt
     answer: asyncio.Future[Description | Unavailable]
     offer_digest: bytes = b""
+    has_answer: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -66,6 +75,7 @@ class _Call:
     trying: _Try | None = None
     answering: asyncio.Task[None] | None = None
     tries: int = 0
+    failure: Failure | None = None  # of the last attempt, until one succeeds
 
 
 class Calls:
@@ -117,6 +127,7 @@ class Calls:
         call = self._call_with(member)
         if isinstance(outcome, PeerSession):
             call.tries = 0
+            call.failure = None
         wish, call.wish = call.wish, None
         if wish is not None:
             _resolve(wish, outcome)
@@ -130,6 +141,10 @@ class Calls:
         """The members to whom a link is being made."""
         return [call.member for call in self._calls.values() if call.calling or call.trying]
 
+    def failures(self) -> dict[MemberId, Failure]:
+        """The members to whom the last attempt failed."""
+        return {call.member: call.failure for call in self._calls.values() if call.failure}
+
     # Calling
 
     def _begin_to_call(self, call: _Call) -> None:
@@ -140,7 +155,8 @@ class Calls:
     async def _ask(self, call: _Call) -> None:
         """We have the higher id: ask for an offer, until one led somewhere."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._attempt_timeout_s
+        began = loop.time()
+        deadline = began + self._attempt_timeout_s
         call_id = call.call_id = self._new_id()
         problem = Unavailable("the friend did not call back")
         try:
@@ -154,6 +170,10 @@ class Calls:
         finally:
             call.calling = False
             call.call_id = None
+            if call.wish is not None:
+                if call.failure is not None and call.failure.at >= began:
+                    problem = Unavailable(call.failure.why)  # of the attempt that it led to
+                self._note_failure(call, problem)
             self.settle(call.member, problem)
 
     async def _dial(self, call: _Call) -> None:
@@ -173,7 +193,9 @@ class Calls:
         except BaseException as error:
             await self._give_up(call, trying)
             call.calling = False
-            self.settle(call.member, _as_unavailable(error))
+            problem = self._problem_of(trying, error)
+            self._note_failure(call, problem)
+            self.settle(call.member, problem)
             if not isinstance(error, Exception):
                 raise
             await self._port.report("failed")
@@ -220,6 +242,7 @@ class Calls:
             if trying and is_ours:
                 _resolve(trying.answer, declined)
             elif call.call_id == signal.attempt:
+                self._note_failure(call, declined)
                 self.settle(call.member, declined)
         elif trying and is_ours:
             self._tasks.spawn(
@@ -248,7 +271,7 @@ class Calls:
             await self._give_up(call, trying)
             if not isinstance(error, Exception):
                 raise
-            _as_unavailable(error)
+            self._note_failure(call, self._problem_of(trying, error))
             return
         call.trying = None
         call.answering = None
@@ -266,6 +289,19 @@ class Calls:
         call.trying = _Try(attempt, connection, asyncio.get_running_loop().create_future())
         return call.trying
 
+    def _note_failure(self, call: _Call, problem: Unavailable) -> None:
+        call.failure = Failure(str(problem), asyncio.get_running_loop().time())
+
+    def _problem_of(self, trying: _Try | None, error: BaseException) -> Unavailable:
+        """What to tell who waits; when the time was over, what it was spent on."""
+        if not isinstance(error, TimeoutError) or trying is None:
+            return _as_unavailable(error)
+        if not trying.has_answer:
+            return Unavailable("the friend did not answer the call")
+        if any(url.startswith("turn") for one in self._port.ice_servers for url in one.urls):
+            return Unavailable("no path to the friend was found, not even through the relay")
+        return Unavailable("no direct path to the friend was found, and the server has no relay")
+
     async def _give_up(self, call: _Call, trying: _Try | None) -> None:
         if trying is not None:
             if call.trying is trying:
@@ -275,6 +311,7 @@ class Calls:
     async def _connect(
         self, call: _Call, trying: _Try, role: Role, local: Description, remote: Description
     ) -> EngineLink:
+        trying.has_answer = True
         link = await trying.connection.connect(remote)
         handshake = Handshake(
             self._credentials,

@@ -85,7 +85,14 @@ class LinkInfo:
 
     member: MemberId
     engine: str
-    state: str  # "connecting" or "open"
-    bytes_sent: int
-    bytes_received: int
-    rtt_s: float | None
+    state: str  # "connecting", "open" or "failed"
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    rtt_s: float | None = None
+    relayed: bool | None = None
+    """Whether it goes through a TURN server; None when that is not known."""
+    bytes_per_s: float = 0.0
+    """Both directions together, over the last seconds."""
+    failure: str = ""
+    """Why the last attempt to connect failed; empty after one that did not."""
+    failed_s_ago: float = 0.0

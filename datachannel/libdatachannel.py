@@ -36,6 +36,7 @@ from datachannel.channel_link import (
     ChannelLink,
 )
 from datachannel.errors import Unavailable
+from datachannel.libdatachannel_pair import is_relayed
 from datachannel.libdatachannel_sdp import MEDIA_ID, NotUnderstood, description_of, line_of, sdp_of
 from datachannel.signals import Candidate, Description
 from signaling.messages import IceServer, MemberId
@@ -133,6 +134,7 @@ class LibdatachannelAttempt:
         )
         self._peer.set_on_ice_state_change(lambda state: call(self._loop, self._on_ice, state))
         self._peer.set_on_state_change(lambda state: call(self._loop, self._on_state, state))
+        self._remote: list[Candidate] = []
         self._strangers: list[int] = []
         self._peer.set_on_data_channel(self._on_stranger)
         channel = _core.DataChannel(
@@ -173,14 +175,17 @@ class LibdatachannelAttempt:
                 await asyncio.to_thread(self._peer.set_remote_description, sdp_of(remote), "answer")
             except RTCError as error:
                 raise _given_up(error) from None
+        self._remote += remote.candidates
         if not await self._link.opened():
             if self._ice_connected:
                 raise Unavailable("the other end has another certificate, or vanished")
             raise Unavailable("no path to the other end was found")
+        self._link.is_relayed = is_relayed(self._peer.handle, self._remote)
         return self._link
 
     async def add_candidates(self, candidates: Sequence[Candidate], *, complete: bool) -> None:
         """Take addresses of the other end. That there are no more is not told to the library."""
+        self._remote += candidates
         for candidate in candidates:
             with contextlib.suppress(RTCError):
                 await asyncio.to_thread(

@@ -15,13 +15,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from datachannel.calls import ATTEMPT_S_MAX, Calls
 from datachannel.credentials import Credentials
 from datachannel.engine import Engine, EngineLink, LinkInfo, SignalPort
 from datachannel.errors import RemoteError, Unavailable
 from datachannel.link import Handler, PeerSession
+from datachannel.pace import Pace
 from datachannel.tasks import Tasks
 from signaling.messages import MemberId
 
@@ -36,6 +37,24 @@ _log = logging.getLogger("covey.datachannel")
 class _Open:
     session: PeerSession
     link: EngineLink
+    pace: Pace
+
+    def total(self) -> int:
+        """Bytes both ways until now."""
+        return self.session.bytes_sent + self.session.bytes_received
+
+    def info(self, now: float) -> LinkInfo:
+        session, link = self.session, self.link
+        return LinkInfo(
+            session.remote,
+            link.engine,
+            "open",
+            session.bytes_sent,
+            session.bytes_received,
+            session.rtt_s if link.rtt_s is None else link.rtt_s,
+            link.is_relayed,
+            self.pace.per_s(self.total(), now),
+        )
 
 
 class Mesh:
@@ -97,22 +116,21 @@ class Mesh:
             raise Unavailable("the friend did not answer in time") from None
 
     def links(self) -> list[LinkInfo]:
-        """The links there are and those that are being made, in the order of the members."""
+        """The links there are, those that are being made, and the members to whom the last attempt
+        failed; in the order of the members."""
+        now = _now()
         found = {
-            member: LinkInfo(member, self._engine.name, "connecting", 0, 0, None)
-            for member in self._calls.under_way()
+            member: LinkInfo(
+                member, "", "failed", failure=failure.why, failed_s_ago=now - failure.at
+            )
+            for member, failure in self._calls.failures().items()
         }
+        for member in self._calls.under_way():
+            before = found.get(member, LinkInfo(member, "", ""))
+            found[member] = replace(before, engine=self._engine.name, state="connecting")
         for member, one in self._open.items():
-            session, link = one.session, one.link
-            if not session.closed:
-                found[member] = LinkInfo(
-                    member,
-                    link.engine,
-                    "open",
-                    session.bytes_sent,
-                    session.bytes_received,
-                    session.rtt_s if link.rtt_s is None else link.rtt_s,
-                )
+            if not one.session.closed:
+                found[member] = one.info(now)
         return [found[member] for member in sorted(found)]
 
     async def _session(self, member: MemberId) -> PeerSession:
@@ -133,7 +151,7 @@ class Mesh:
         """Serve a link that was proven, for as long as it lives."""
         session = PeerSession(link, self._handler, initiator=self._me < member)
         before = self._open.get(member)
-        mine = self._open[member] = _Open(session, link)
+        mine = self._open[member] = _Open(session, link, Pace(_now()))
         self._calls.settle(member, session)
         if before is not None:
             self._tasks.spawn(before.session.close)
@@ -161,6 +179,7 @@ class Mesh:
         while not self._closing.is_set():
             for one in self._open.values():
                 session = one.session
+                one.pace.note(one.total(), loop.time())
                 is_idle = loop.time() - session.last_used >= self._idle_timeout_s
                 if is_idle and not session.open_streams and not session.closed:
                     self._tasks.spawn(session.close)
@@ -169,3 +188,7 @@ class Mesh:
                     await self._closing.wait()
             except TimeoutError:
                 continue
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

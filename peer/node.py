@@ -165,7 +165,7 @@ class Node:
     async def friends(self) -> list[Answer]:
         """See Service."""
         shares = await self._m.run_blocking(self._m.catalog.shares_per_holder)
-        links = {info.member: info for info in self._group.links()}
+        links = {info.member: info for info in self._group.links() if info.state == "open"}
         answers = []
         for member, friend in sorted(self._m.friends.members().items()):
             link = links.get(member)
@@ -383,6 +383,10 @@ def _link(info: LinkInfo, name: str) -> Answer:
         "bytes_sent": info.bytes_sent,
         "bytes_received": info.bytes_received,
         "rtt_s": info.rtt_s,
+        "relayed": info.relayed,
+        "bytes_per_s": info.bytes_per_s,
+        "failure": info.failure,
+        "failed_s_ago": info.failed_s_ago,
     }
 
 

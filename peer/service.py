@@ -104,7 +104,9 @@ class Service(Protocol):
         group, member (its name), member_id (hex), server, connected, friends, friends_online,
         marks: [path], last_snapshot (as in `snapshots`, or None), can_vanish (friends that may be
         lost without loss, or None), unsafe_packs, doing (what long work is under way, or ""),
-        links: [{friend, engine, state, bytes_sent, bytes_received, rtt_s or None}], drill (of the
+        links: [{friend, engine, state: connecting | open | failed, bytes_sent, bytes_received,
+        rtt_s or None, relayed or None, bytes_per_s, failure (why the last attempt came to nothing,
+        or ""), failed_s_ago}], drill (of the
         last restore drill: time_ns, ok, sentence, files, bytes, compared, different,
         different_paths, lost, lost_paths, friends, failed; None before the first),
         warnings: [text], sentence (how safe everything is, for a person).

@@ -72,10 +72,19 @@ def _last_snapshot(last: Answer) -> str:
 
 
 def _link_line(link: Answer) -> str:
-    rtt = "" if link["rtt_s"] is None else f", {link['rtt_s'] * 1000:.0f} ms"
-    traffic = f"{output.size(link['bytes_sent'])} out, {output.size(link['bytes_received'])} in"
     friend, engine, state = (output.shown(link[key]) for key in ("friend", "engine", "state"))
-    return f"Link to {friend}: {state} by {engine}, {traffic}{rtt}"
+    failure = ""
+    if link["failure"]:
+        minutes = output.count(int(link["failed_s_ago"] // 60), "minute")
+        failure = f"the last attempt failed {minutes} ago: {output.shown(link['failure'])}"
+    if state != "open":
+        how = "being made" if state == "connecting" else "none"
+        return f"Link to {friend}: {how}{'; ' * bool(failure)}{failure}"
+    path = {True: "relayed", False: "direct", None: "direct or relayed"}[link["relayed"]]
+    rtt = "" if link["rtt_s"] is None else f", round trip {link['rtt_s'] * 1000:.0f} ms"
+    pace = f", {link['bytes_per_s'] / 1e6:.1f} MB/s now"
+    traffic = f"{output.size(link['bytes_sent'])} out, {output.size(link['bytes_received'])} in"
+    return f"Link to {friend}: {path} by {engine}{rtt}{pace}; {traffic}"
 
 
 @click.command(cls=Verb)

@@ -103,6 +103,15 @@ def test_a_status_without_a_backup_says_so():
     )  # fmt: skip
 
 
+async def test_the_status_tells_of_each_link_how_it_goes_and_why_there_is_none():
+    lines = looking.status_text(await FakeService().status()).splitlines()[-2:]
+    assert lines == [
+        "Link to bob: relayed by aiortc, round trip 4 ms, 2.5 MB/s now; 1.0 kB out, 20 B in",
+        "Link to cy: none; the last attempt failed 2 minutes ago: the friend did not answer the "
+        "call",
+    ]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_the_work_cleanly(number: signal.Signals):
     program = """
