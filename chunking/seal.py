@@ -20,6 +20,7 @@ from nacl.bindings import (
 from nacl.exceptions import CryptoError
 
 from chunking import formats, hashing
+from chunking.aead import Cipher
 from chunking.formats import ChunkId, FormatError
 from chunking.keys import MemberKeys
 
@@ -65,10 +66,10 @@ def _open(key: bytes, associated: bytes, sealed: bytes) -> bytes:
 class Sealer:
     """Seals and opens the chunks of one member. Not for two threads at a time."""
 
-    __slots__ = ("_compress", "_content_key", "_decompressor", "_hash")
+    __slots__ = ("_cipher", "_compress", "_decompressor", "_hash")
 
     def __init__(self, keys: MemberKeys) -> None:
-        self._content_key = keys.content_key
+        self._cipher = Cipher(keys.content_key, formats.CHUNK_MAX)
         self._hash = hashing.Hasher(formats.HASH_CHUNK, keys.chunk_id_key)
         self._compress = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress
         self._decompressor = zstandard.ZstdDecompressor()
@@ -87,13 +88,13 @@ class Sealer:
             compressed = self._compress(plaintext)
             if len(compressed) < size - (size >> 5):  # saves 3 %, or is not worth undoing
                 algorithm, associated, body = _ZSTD, _CHUNK_ZSTD + chunk_id, compressed
-        ciphertext = _encrypt(body, associated, nonce, self._content_key)
-        again = _decrypt(ciphertext, associated, nonce, self._content_key)
-        if algorithm is _ZSTD:
-            again = self._decompress(again)
-        if again != plaintext:
+        sealed = b"".join((algorithm, nonce, self._cipher.encrypt(body, associated, nonce)))
+        opened = self._cipher.decrypt_again(len(body), associated, nonce)
+        if opened is None or plaintext != (
+            opened if algorithm is _PLAIN else self._decompress(opened)
+        ):
             raise RuntimeError("a sealed chunk does not open to what it was sealed from")
-        return b"".join((algorithm, nonce, ciphertext))
+        return sealed
 
     def open(self, chunk_id: ChunkId, sealed: bytes) -> bytes:
         """The chunk with this id. Raises FormatError for any other bytes."""
@@ -101,16 +102,23 @@ class Sealer:
             raise FormatError(f"a sealed chunk cannot have {len(sealed)} bytes")
         algorithm = sealed[0]
         if algorithm == formats.ALGORITHM_ZSTD:
-            plaintext = self._decompress(_open(self._content_key, _CHUNK_ZSTD + chunk_id, sealed))
+            plaintext = self._decompress(self._opened(_CHUNK_ZSTD + chunk_id, sealed))
         elif algorithm == formats.ALGORITHM_PLAIN:
-            plaintext = _open(self._content_key, _CHUNK_PLAIN + chunk_id, sealed)
+            plaintext = bytes(self._opened(_CHUNK_PLAIN + chunk_id, sealed))
         else:
             raise formats.UnknownVersion(f"a chunk sealed with unknown algorithm {algorithm}")
         if self._hash(plaintext) != chunk_id:
             raise FormatError("a chunk does not have the id that it was sealed under")
         return plaintext
 
-    def _decompress(self, frame: bytes) -> bytes:
+    def _opened(self, associated: bytes, sealed: bytes) -> memoryview:
+        nonce = sealed[1:_CIPHERTEXT_AT]
+        opened = self._cipher.decrypt(sealed, _CIPHERTEXT_AT, associated, nonce)
+        if opened is None:
+            raise FormatError("sealed bytes are damaged, or not ours")
+        return opened
+
+    def _decompress(self, frame: memoryview) -> bytes:
         try:
             size = zstandard.frame_content_size(frame)
             if not 0 <= size <= formats.CHUNK_MAX:

@@ -76,7 +76,7 @@ class Copying:
     # --- from local files -------------------------------------------------------------------
 
     def _take_from_files(self) -> None:
-        worker = ByteWorker(self._packers[PACK_DATA], self._claim)
+        worker = ByteWorker.asking_at_once(self._packers[PACK_DATA], self._claim)
         numbers = {one.number for one in self._wanted.values() if one.kind == PACK_DATA}
         for path, entry, stamp in self._files():
             if not self._has_wanted(entry, numbers):

@@ -267,6 +267,8 @@ class Scan:
 
     def _cached(self, directory: OpenDirectory) -> dict[bytes, tuple[Entry, Stamp]]:
         """The files of the last listing; notes which folders it had."""
+        if directory.before is None:
+            return {}
         cached = decode_listing(self._catalog.listing(directory.path))
         directory.old_folders = {n for n, (entry, _) in cached.items() if entry.kind == KIND_DIR}
         return {n: old for n, old in cached.items() if old[0].kind != KIND_DIR}

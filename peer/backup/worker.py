@@ -34,31 +34,70 @@ from peer.backup.messages import (
 from peer.backup.packer import Packer, SpoolError
 from peer.files import reader
 from peer.pipes import FramedPipe, PipeClosed
+from peer.ports import RandomBytes
 
 PENDING_BYTES_MAX = 8 << 20
-"""Plaintext held while the engine is asked which chunks are new; bounds a worker's memory."""
+"""Plaintext that the engine is asked about at a time. Twice as much is held: what was asked about,
+and what is read meanwhile."""
 GC_THRESHOLD = 50_000
 """Almost nothing here is in a reference cycle; looking for them every 700 objects costs 2 %."""
 READ_ATTEMPTS = 3
 """A file that changes while it is read is read again; after that it is kept as it was read."""
 
+CHANCE_BYTES = 4096
+"""Randomness drawn at a time: a call to the system for each chunk costs as much as sealing it."""
+
 ClaimNew = Callable[[bytes], bytes]
 """Joined ids in; one byte per id out, 1 where the caller must store the chunk."""
+AskNew = Callable[[bytes], Callable[[], bytes]]
+"""As `ClaimNew`, but only asks; the answer is waited for when what it returns is called."""
 
 
 class ByteWorker:
-    """Turns files into chunks in packs. Not thread-safe."""
+    """Turns files into chunks in packs. Not thread-safe.
 
-    def __init__(self, packer: Packer, claim: ClaimNew) -> None:
-        self._packer, self._claim = packer, claim
+    While the engine looks up which chunks are new, the next ones are read: one question is open at
+    a time, and `settle` ends it.
+    """
+
+    def __init__(self, packer: Packer, ask: AskNew) -> None:
+        self._packer, self._ask = packer, ask
         self._pending: list[tuple[ChunkId, bytes]] = []
         self._pending_bytes = 0
+        self._asked: tuple[Callable[[], bytes], list[tuple[ChunkId, bytes]]] | None = None
+
+    @classmethod
+    def asking_at_once(cls, packer: Packer, claim: ClaimNew) -> ByteWorker:
+        """One whose questions are answered by a call."""
+
+        def ask(ids: bytes) -> Callable[[], bytes]:
+            mask = claim(ids)
+            return lambda: mask
+
+        return cls(packer, ask)
 
     def process(self, jobs: Iterable[FileJob]) -> list[FileResult]:
         """Read the files; every chunk of every result is in a pack or known when it returns."""
-        results = [self._read(job) for job in jobs]
-        self._store_pending()
+        results = self.read(jobs)
+        self.settle()
         return results
+
+    def read(self, jobs: Iterable[FileJob]) -> list[FileResult]:
+        """Read the files. The results may be told after the next `settle`; those of the calls
+        before may be told now."""
+        results = [self._read(job) for job in jobs]
+        self._ask_pending()
+        return results
+
+    def settle(self) -> None:
+        """Wait for the answer that is open, and store the chunks that are new."""
+        if self._asked is None:
+            return
+        answer, chunks = self._asked
+        for wanted, (ident, chunk) in zip(answer(), chunks, strict=True):
+            if wanted:
+                self._packer.add(ident, chunk)
+        self._asked = None
 
     def flush(self) -> None:
         """Close the open pack."""
@@ -79,12 +118,11 @@ class ByteWorker:
         return _unread(job, "it is another file at every look")
 
     def _read_once(self, job: FileJob, found: reader.Found, *, last: bool) -> FileResult:
-        details = reader.details(job.path, found)
         with reader.open_content(job.path, found) as content:
             counted = _Counted(content.blocks(), tolerant=last)
             small = found.size < CHUNK_MIN
             ids = list(self._chunk(counted.blocks(), small=small))
-            extents = content.extents
+            extents, xattrs = content.extents, content.xattrs()
         settled = not counted.changed
         if not settled:
             # As much as was read, in the places where it was read, is what the file now is.
@@ -96,7 +134,7 @@ class ByteWorker:
             found=found,
             content=Content(0, b"".join(ids)),
             extents=extents,
-            xattrs=details.xattrs,
+            xattrs=xattrs,
             problem="",
             remark="" if settled else "it was being written while it was read",
             settled=settled,
@@ -109,18 +147,15 @@ class ByteWorker:
             self._pending.append((ident, chunk))
             self._pending_bytes += len(chunk)
             if self._pending_bytes >= PENDING_BYTES_MAX:
-                self._store_pending()
+                self._ask_pending()
             yield ident
 
-    def _store_pending(self) -> None:
-        if not self._pending:
-            return
-        mask = self._claim(b"".join(ident for ident, _ in self._pending))
-        for wanted, (ident, chunk) in zip(mask, self._pending, strict=True):
-            if wanted:
-                self._packer.add(ident, chunk)
-        self._pending.clear()
-        self._pending_bytes = 0
+    def _ask_pending(self) -> None:
+        self.settle()
+        if self._pending:
+            answer = self._ask(b"".join(ident for ident, _ in self._pending))
+            self._asked = (answer, self._pending)
+            self._pending, self._pending_bytes = [], 0
 
 
 class _Counted:
@@ -161,6 +196,20 @@ def _reason(error: OSError) -> str:
     return (error.strerror or "it cannot be read").lower()
 
 
+def drawn_together(random_bytes: RandomBytes) -> RandomBytes:
+    """The same source of chance, asked for many bytes at a time. No byte is given out twice."""
+    drawn, used = b"", 0
+
+    def draw(size: int) -> bytes:
+        nonlocal drawn, used
+        if used + size > len(drawn):
+            drawn, used = random_bytes(max(size, CHANCE_BYTES)), 0
+        used += size
+        return drawn[used - size : used]
+
+    return draw
+
+
 class _Inbox:
     """Reads the pipe in a thread, so that the engine's writes never wait for our reading.
 
@@ -193,13 +242,17 @@ def main() -> None:
     os.dup2(2, 1)  # a stray print must not end up in a frame
     inbox = _Inbox(pipe)
 
-    def claim(ids: bytes) -> bytes:
+    def ask(ids: bytes) -> Callable[[], bytes]:
         pipe.send(Claim(ids))
-        answer = inbox.answers.get()
-        if answer is None:
-            raise PipeClosed
-        assert len(answer.mask) * ID_BYTES == len(ids)
-        return answer.mask
+
+        def answer() -> bytes:
+            claimed = inbox.answers.get()
+            if claimed is None:
+                raise PipeClosed
+            assert len(claimed.mask) * ID_BYTES == len(ids)
+            return claimed.mask
+
+        return answer
 
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
@@ -210,21 +263,35 @@ def main() -> None:
         MemberKeys.from_master(start.master),
         start.recipe,
         PACK_DATA,
-        os.urandom,  # noqa: TID251 - a process of its own has its own source of chance
+        drawn_together(os.urandom),  # noqa: TID251 - a process has its own source of chance
         pipe.send,
     )
-    worker = ByteWorker(packer, claim)
     try:
-        while (message := inbox.work.get()) is not None:
-            if isinstance(message, Batch):
-                pipe.send(BatchDone(worker.process(message.jobs)))
-            else:
-                worker.flush()
-                pipe.send(Flushed())
+        _work(ByteWorker(packer, ask), inbox, pipe)
     except PipeClosed:
         return
     except SpoolError as error:
         pipe.send(Failed(str(error)))
+
+
+def _work(worker: ByteWorker, inbox: _Inbox, pipe: FramedPipe) -> None:
+    """Batch after batch; a batch is told as done once the next has been read, or none is there."""
+    read: list[FileResult] | None = None
+    while True:
+        if read is not None and inbox.work.empty():
+            worker.settle()
+            pipe.send(BatchDone(read))
+            read = None
+        message = inbox.work.get()
+        if message is None:
+            return
+        if isinstance(message, Batch):
+            before, read = read, worker.read(message.jobs)
+            if before is not None:
+                pipe.send(BatchDone(before))
+        else:  # the engine flushes only when no batch is under way
+            worker.flush()
+            pipe.send(Flushed())
 
 
 if __name__ == "__main__":

@@ -164,21 +164,25 @@ class TreeTables(IndexTables):
             except KeyError:
                 raise UnknownChunk from None
 
+        merged: dict[int, tuple[set[int], set[int]]] = {}
         for node in nodes:
             (number,) = as_numbers(node.id)
-            below, leaves = as_numbers(node.nodes), as_numbers(node.leaves)
-            before = self.node(number)
-            if before is not None:
-                below |= set(before[0])
-                leaves |= set(before[1])
-            self._db.execute(
-                "INSERT OR REPLACE INTO nodes(number, nodes, leaves) VALUES(?,?,?)",
-                (
-                    number,
-                    array("I", sorted(below)).tobytes(),
-                    array("I", sorted(leaves)).tobytes(),
-                ),
-            )
+            below, leaves = merged.setdefault(number, (set(), set()))
+            below |= as_numbers(node.nodes)
+            leaves |= as_numbers(node.leaves)
+        for number, before_below, before_leaves in self._rows_in(
+            "SELECT number, nodes, leaves FROM nodes WHERE number IN (?)", sorted(merged)
+        ):
+            below, leaves = merged[number]
+            below.update(memoryview(before_below).cast("I"))
+            leaves.update(memoryview(before_leaves).cast("I"))
+        self._db.executemany(
+            "INSERT OR REPLACE INTO nodes(number, nodes, leaves) VALUES(?,?,?)",
+            (
+                (number, array("I", sorted(below)).tobytes(), array("I", sorted(leaves)).tobytes())
+                for number, (below, leaves) in sorted(merged.items())
+            ),
+        )
 
     def totals_below(self, path: bytes) -> tuple[int, int]:
         """(files, bytes) of a directory and all below it, as the last complete scan saw them."""

@@ -213,17 +213,25 @@ def _xattrs(path: bytes) -> tuple[tuple[tuple[bytes, bytes], ...], tuple[str, ..
     except OSError:
         return (), ()  # whoever reads the content will tell
     with reach:
-        try:
-            names = os.listxattr(reach.alone, follow_symlinks=False)
-        except OSError as error:
-            if error.errno in _NO_XATTRS_HERE:
-                return (), ()
-            return (), (f"its attributes could not be read: {_reason(error)}",)
-        return _values(reach.alone, names) if names else ((), ())
+        return _xattrs_of(reach.alone)
+
+
+def _xattrs_of(
+    place: bytes | int,
+) -> tuple[tuple[tuple[bytes, bytes], ...], tuple[str, ...]]:
+    """`place` is a path, whose last part is not followed, or an open file."""
+    follow = isinstance(place, int)  # what the system wants to be told of an open file
+    try:
+        names = os.listxattr(place, follow_symlinks=follow)
+    except OSError as error:
+        if error.errno in _NO_XATTRS_HERE:
+            return (), ()
+        return (), (f"its attributes could not be read: {_reason(error)}",)
+    return _values(place, names, follow=follow) if names else ((), ())
 
 
 def _values(
-    path: bytes, names: list[str]
+    place: bytes | int, names: list[str], *, follow: bool
 ) -> tuple[tuple[tuple[bytes, bytes], ...], tuple[str, ...]]:
     kept: list[tuple[bytes, bytes]] = []
     notes: list[str] = []
@@ -232,7 +240,7 @@ def _values(
         name = os.fsencode(text)
         shown = name.decode("utf-8", "backslashreplace")
         try:
-            value = os.getxattr(path, text, follow_symlinks=False)
+            value = os.getxattr(place, text, follow_symlinks=follow)
         except PermissionError:
             notes.append(f"the attribute {shown} may not be read and was left out")
             continue
@@ -283,6 +291,10 @@ class ContentReader:
         except BaseException:
             os.close(fd)
             raise
+
+    def xattrs(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The extended attributes."""
+        return _xattrs_of(self._fd)[0] if _HAS_XATTRS else ()
 
     def blocks(self) -> Iterator[bytes]:
         """The content, or that of the extents in order. Raises ChangedWhileReading at the end

@@ -217,14 +217,14 @@ def test_a_file_that_is_another_one_at_every_look_is_left_out_with_a_note(
 
 def test_a_file_that_vanishes_is_told(member, files, monkeypatch):
     (files / "gone").write_text("x")
-    real = reader.details
+    real = reader.open_content
 
-    def details(path, found):
+    def open_content(path, found):
         if path.endswith(b"gone"):
             Path(os.fsdecode(path)).unlink()
         return real(path, found)
 
-    monkeypatch.setattr(reader, "details", details)
+    monkeypatch.setattr(reader, "open_content", open_content)
     heard = member.night(files)
     assert notes(heard) == {str(files / "gone"): "left out: no such file or directory"}
 
