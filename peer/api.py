@@ -105,6 +105,7 @@ STREAMS: dict[str, type[msgspec.Struct]] = {
     "backup": _Nothing,
     "restore": _Restore,
     "check": _Check,
+    "doctor": _Nothing,
 }
 
 
@@ -318,6 +319,9 @@ class ApiClient:
 
     def check(self, what: str = "listings", percent: float = 100) -> AsyncIterator[Event]:
         return self._events("check", what=what, percent=percent)
+
+    def doctor(self) -> AsyncIterator[Event]:
+        return self._events("doctor")
 
     async def _call(self, name: str, **arguments: object) -> object:
         try:

@@ -26,9 +26,11 @@ from datachannel.rendezvous import JoinOutcome, JoinRefused, Rendezvous, join_on
 from peer import __version__
 from peer.api import serve_api
 from peer.blocking import run_blocking
+from peer.doctor.examine import Insight, examine_member, examine_outside
+from peer.doctor.real import RealProbes
 from peer.engine import EngineProcess
 from peer.finding.moving import move_group
-from peer.finding.order import NotFound
+from peer.finding.order import LAN, NotFound
 from peer.finding.real import find_for_joining, servers_of
 from peer.finding.servers import KnownServers, Place
 from peer.group import GroupFriends
@@ -203,7 +205,24 @@ async def _assemble(
         workers=BYTE_WORKERS,
     )
     identity = Identity(config.group, config.member_name)
-    node = Node(member, friends, store, identity, local_time)
+    probes = _probes(state)
+
+    async def examine(emit: Emit) -> Event:
+        insight = Insight(
+            server=servers.url_now,
+            connected=rendezvous.connected,
+            refusal=friends.problem,
+            ice_servers=rendezvous.ice_servers,
+            friends=list(rendezvous.members().values()),
+            links=mesh.links,
+            call=mesh.session,
+            offer_bytes=config.offer_bytes,
+            used_bytes=store.used_bytes,
+            maps_ports=True,
+        )
+        return await examine_member(probes, insight, emit)
+
+    node = Node(member, friends, store, identity, local_time, examine)
     tasks = [
         asyncio.create_task(friends.run()),
         asyncio.create_task(mesh.run()),
@@ -218,6 +237,32 @@ async def _assemble(
         await asyncio.gather(*tasks, return_exceptions=True)
         member.catalog.close()  # a rebuild may have put another one in its place
         store.close()
+
+
+def _probes(state: StateFolder) -> RealProbes:
+    return RealProbes(
+        state.home,
+        wall_s=wall_s,
+        monotonic_s=time.monotonic,  # noqa: TID251 - used in a thread, which has no loop
+        random_bytes=random_bytes,
+        run_blocking=run_blocking,
+        ask_router=_no_router,
+    )
+
+
+async def _no_router() -> None:
+    return None
+
+
+async def examine_alone(state: StateFolder, server: str | None) -> AsyncIterator[Event]:
+    """The doctor before joining: at this server, or at one of the local network, if any."""
+    urls = [server] if server else (await find_for_joining("", LAN))[1]
+
+    async def work(emit: Emit) -> Event:
+        return await examine_outside(_probes(state), urls[0] if urls else None, emit)
+
+    async for event in run_job(work):
+        yield event
 
 
 @contextlib.asynccontextmanager

@@ -92,9 +92,10 @@ class Node:
         held: Held,
         identity: Identity,
         wall_text: Callable[[int], str],
+        examine: Work,
     ) -> None:
         self._m, self._group, self._held = member, group, held
-        self._identity, self._wall_text = identity, wall_text
+        self._identity, self._wall_text, self._examine = identity, wall_text, examine
         self._doing = ""
         self._pieces = SealedPieces()
 
@@ -323,6 +324,15 @@ class Node:
             ).run()
 
         return self._exclusive("checking", work)
+
+    def doctor(self) -> AsyncIterator[Event]:
+        """See Service."""
+
+        async def work(emit: Emit) -> Event:
+            await self._group.ready(READY_S)
+            return await self._examine(emit)
+
+        return run_job(work)  # also while other work goes on: it may be why somebody asks
 
     def _seed(self) -> int:
         return int.from_bytes(self._m.random_bytes(8), "big")

@@ -15,6 +15,7 @@ Long work answers with events, in order, the last of which is `done`:
      "friends": {name: shares}, "waiting_for": [name],
     }                                            totals and seconds_left are None while unknown
     {"event": "found", ...}                      an entry, when something is looked for
+    {"event": "finding", ...}                    what the doctor found
     {"event": "note", "path", "text"}            something that was left out, and why
     {"event": "done", "ok", "message", "next_step", "summary": {...}}
 
@@ -206,5 +207,13 @@ class Service(Protocol):
 
         `listings` asks what they hold and audits some of it, `data` also reads `percent` of the
         packs back, `rebuild` makes the catalog anew from friends, `drill` restores a few files.
+        """
+        ...
+
+    def doctor(self) -> AsyncIterator[Event]:
+        """Look for what is wrong with the network, the disk and the clock.
+
+        A `finding` event for each thing that was looked at: about, level (ok, warning, problem),
+        text and advice, whole sentences. `done` is ok when none is a problem.
         """
         ...

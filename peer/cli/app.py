@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 import click
 
-from peer.cli import history, looking, membership, output, running, serving, work
+from peer.cli import doctor, history, looking, membership, output, running, serving, work
 from peer.cli.running import ToldToEnd, Wishes
 from peer.finding.order import NotFound
 from peer.service import Problem
@@ -75,6 +75,7 @@ for _verb in (
     history.keep,
     history.confirm,
     history.forget,
+    doctor.doctor,
     membership.move_server,
     serving.serve,
 ):

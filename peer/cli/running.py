@@ -77,6 +77,8 @@ class Entry(Protocol):
         space: int,
     ) -> AsyncIterator[Event]: ...
 
+    def examine_alone(self, state: StateFolder, server: str | None) -> AsyncIterator[Event]: ...
+
 
 def composition_root() -> Entry:
     """`peer.main`, imported late: it loads WebRTC, which `covey --help` need not wait for."""

@@ -78,6 +78,11 @@ class KnownServers:
             raise
         return self._on_lan
 
+    @property
+    def url_now(self) -> str:
+        """Where the group's server is now; `lan` while none is known on the local network."""
+        return (self._on_lan or LAN) if self.place.url == LAN else self.place.url
+
     def _at(self, url: str) -> str:
         """The address by which `url` was found: `lan`, or itself."""
         return LAN if url == self._on_lan else url

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from peer import service
-from peer.cli import asking, looking, output, progress
+from peer.cli import asking, doctor, looking, output, progress
 from tests.support.fake_service import FakeService
 from tests.support.terminal import STRONG
 
@@ -139,3 +139,17 @@ except running.ToldToEnd:
         process.send_signal(number)
         assert process.stdout.read() == "tidied up\ntold to end\n"
     assert process.returncode == 0
+
+
+def test_a_finding_is_told_with_its_advice_below_it():
+    event = {
+        "event": "finding",
+        "about": "Clock",
+        "level": "problem",
+        "text": "It is 2 hours behind the server's.",
+        "advice": "Set it.",
+    }
+    assert doctor.finding_text(event).splitlines() == [
+        "X PROBLEM  Clock:    It is 2 hours behind the server's.",
+        "                     -> Set it.",
+    ]

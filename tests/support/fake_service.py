@@ -150,6 +150,10 @@ class FakeService:
             self.kept.remove(path)
         return self.kept
 
+    def doctor(self) -> AsyncIterator[Event]:
+        self.calls.append(("doctor", None))
+        return self._play()
+
     def backup(self) -> AsyncIterator[Event]:
         self.calls.append(("backup", None))
         return self._play()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from datachannel.engine import LinkInfo
+from peer.member import Emit
 from peer.node import Identity, Node
 from peer.service import Event, Problem
 from tests.support.small_group import SmallGroup, small_group
@@ -30,9 +31,13 @@ class HoldsNothing:
     limit_bytes = 1
 
 
+async def examine(emit: Emit) -> Event:
+    raise AssertionError("nobody asks for the doctor here")
+
+
 def node_of(group: SmallGroup) -> Node:
     identity = Identity("smiths", "owner")
-    return Node(group.member, ReachedGroup(), HoldsNothing(), identity, str)
+    return Node(group.member, ReachedGroup(), HoldsNothing(), identity, str, examine)
 
 
 @pytest.fixture
