@@ -91,7 +91,7 @@ class Sealer:
         sealed = b"".join((algorithm, nonce, self._cipher.encrypt(body, associated, nonce)))
         opened = self._cipher.decrypt_again(len(body), associated, nonce)
         if opened is None or plaintext != (
-            opened if algorithm is _PLAIN else self._decompress(opened)
+            bytes(opened) if algorithm is _PLAIN else self._decompress(opened)
         ):
             raise RuntimeError("a sealed chunk does not open to what it was sealed from")
         return sealed

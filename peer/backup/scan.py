@@ -248,8 +248,9 @@ class Scan:
     def _look_at_files(self, directory: OpenDirectory, files: list[Found]) -> Iterator[FileJob]:
         """Take unchanged files from the catalog; yield the others."""
         cached = self._cached(directory)
+        prefix = os.path.join(directory.path, b"")
         for found in files:
-            path = os.path.join(directory.path, found.name)
+            path = prefix + found.name
             if found.kind == KIND_FILE:
                 old = cached.get(found.name)
                 if old is not None and is_unchanged(*old, found):
@@ -387,7 +388,7 @@ class Scan:
 
 def _root_name(path: bytes) -> bytes:
     """The last part of a path; the file system's own root has none and is called so."""
-    return os.path.basename(path) or b"root"
+    return path[path.rfind(b"/") + 1 :] or b"root"
 
 
 def _file_entry(name: bytes, result: FileResult, content: Content) -> Entry:

@@ -7,7 +7,6 @@ chunks are new is asked of the engine, before anything is sealed.
 
 from __future__ import annotations
 
-import gc
 import os
 import queue
 import threading
@@ -33,14 +32,13 @@ from peer.backup.messages import (
 )
 from peer.backup.packer import Packer, SpoolError
 from peer.files import reader
+from peer.garbage import collect_rarely
 from peer.pipes import FramedPipe, PipeClosed
 from peer.ports import RandomBytes
 
 PENDING_BYTES_MAX = 8 << 20
 """Plaintext that the engine is asked about at a time. Twice as much is held: what was asked about,
 and what is read meanwhile."""
-GC_THRESHOLD = 50_000
-"""Almost nothing here is in a reference cycle; looking for them every 700 objects costs 2 %."""
 READ_ATTEMPTS = 3
 """A file that changes while it is read is read again; after that it is kept as it was read."""
 
@@ -118,12 +116,16 @@ class ByteWorker:
         return _unread(job, "it is another file at every look")
 
     def _read_once(self, job: FileJob, found: reader.Found, *, last: bool) -> FileResult:
+        settled = True
         with reader.open_content(job.path, found) as content:
-            counted = _Counted(content.blocks(), tolerant=last)
-            small = found.size < CHUNK_MIN
-            ids = list(self._chunk(counted.blocks(), small=small))
+            if found.size < CHUNK_MIN and not last:
+                data = content.whole()
+                ids = self._take(data) if data else b""
+            else:
+                counted = _Counted(content.blocks(), tolerant=last)
+                ids = b"".join(map(self._take, chunker.split_stream(counted.blocks())))
+                settled = not counted.changed
             extents, xattrs = content.extents, content.xattrs()
-        settled = not counted.changed
         if not settled:
             # As much as was read, in the places where it was read, is what the file now is.
             extents = _first_bytes(extents, counted.size)
@@ -132,7 +134,7 @@ class ByteWorker:
         return FileResult(
             index=job.index,
             found=found,
-            content=Content(0, b"".join(ids)),
+            content=Content(0, ids),
             extents=extents,
             xattrs=xattrs,
             problem="",
@@ -140,15 +142,14 @@ class ByteWorker:
             settled=settled,
         )
 
-    def _chunk(self, blocks: Iterator[bytes], *, small: bool) -> Iterator[ChunkId]:
-        chunks = [data] if small and (data := b"".join(blocks)) else chunker.split_stream(blocks)
-        for chunk in chunks:
-            ident = self._packer.chunk_id(chunk)
-            self._pending.append((ident, chunk))
-            self._pending_bytes += len(chunk)
-            if self._pending_bytes >= PENDING_BYTES_MAX:
-                self._ask_pending()
-            yield ident
+    def _take(self, chunk: bytes) -> ChunkId:
+        """Have a chunk looked up with the others, and stored if it is new."""
+        ident = self._packer.chunk_id(chunk)
+        self._pending.append((ident, chunk))
+        self._pending_bytes += len(chunk)
+        if self._pending_bytes >= PENDING_BYTES_MAX:
+            self._ask_pending()
+        return ident
 
     def _ask_pending(self) -> None:
         self.settle()
@@ -254,8 +255,7 @@ def main() -> None:
 
         return answer
 
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
+    collect_rarely()
     start = inbox.work.get()
     if not isinstance(start, StartWorker):
         return

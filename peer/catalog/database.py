@@ -14,6 +14,9 @@ from peer.catalog.schema import migrate
 BUSY_TIMEOUT_MS = 60_000
 """The other process's transactions are short; a minute means that something is badly wrong."""
 CACHE_KIB = 32_768
+LOG_PAGES = 16_384
+"""Of 4 KiB: at so many the log is brought into the file, which waits for the disk, and on some file
+systems for all that others have written too. SQLite's own 1,000 would be every few packs."""
 _SYNCED = "synced"
 QUERY_IDS_MAX = 500
 """SQLite's limit on `?` in a statement is at least 999."""
@@ -32,6 +35,7 @@ class Database:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+            self._db.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
             migrate(self._db)
         except CatalogError:
             self._db.close()

@@ -49,6 +49,7 @@ _O_COMMON = (
 )
 _O_STEP = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _O_NOATIME = getattr(os, "O_NOATIME", 0)
+_HAS_BLOCKS = hasattr(os.stat_result, "st_blocks")
 _HAS_XATTRS = hasattr(os, "listxattr")
 _LISTS_BY_FD = os.scandir in os.supports_fd
 _NO_XATTRS_HERE = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOENT})
@@ -87,29 +88,26 @@ class Details(msgspec.Struct, frozen=True, gc=False):
 _NO_DETAILS = Details()
 
 
+_KIND_OF = {stat.S_IFREG: KIND_FILE, stat.S_IFDIR: KIND_DIR, stat.S_IFLNK: KIND_SYMLINK}
+
+
 def _found(name: bytes, result: os.stat_result) -> Found:
-    mode = result.st_mode
-    if stat.S_ISREG(mode):
-        kind = KIND_FILE
-    elif stat.S_ISDIR(mode):
-        kind = KIND_DIR
-    elif stat.S_ISLNK(mode):
-        kind = KIND_SYMLINK
-    else:
-        kind = KIND_OTHER
+    mode, mtime_ns, ctime_ns = result.st_mode, result.st_mtime_ns, result.st_ctime_ns
+    if not (-_NS_MAX <= mtime_ns <= _NS_MAX and -_NS_MAX <= ctime_ns <= _NS_MAX):
+        mtime_ns, ctime_ns = _in_range(mtime_ns), _in_range(ctime_ns)
     return Found(
         name,
-        kind,
+        _KIND_OF.get(stat.S_IFMT(mode), KIND_OTHER),
         mode & 0o7777,
         result.st_uid,
         result.st_gid,
         result.st_size,
-        _in_range(result.st_mtime_ns),
-        _in_range(result.st_ctime_ns),
+        mtime_ns,
+        ctime_ns,
         result.st_ino,
         result.st_dev,
         result.st_nlink,
-        getattr(result, "st_blocks", (result.st_size + 511) // 512),
+        result.st_blocks if _HAS_BLOCKS else (result.st_size + 511) // 512,
     )
 
 
@@ -257,16 +255,21 @@ def _values(
 
 def open_content(path: bytes, found: Found) -> ContentReader:
     """Open a file that was found. Raises ChangedWhileReading if it is another one now, OSError."""
+    if len(path) <= PATH_BYTES_DIRECT_MAX:
+        return ContentReader(_opened(path, None), found)
     with _Reach(path) as (short, dir_fd):
-        try:
-            fd = os.open(short, _O_COMMON | _O_NOATIME, dir_fd=dir_fd)
-        except PermissionError:
-            fd = os.open(short, _O_COMMON, dir_fd=dir_fd)  # O_NOATIME is for owners only
-        except OSError as error:
-            if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
-                raise ChangedWhileReading from error
-            raise
-    return ContentReader(fd, found)
+        return ContentReader(_opened(short, dir_fd), found)
+
+
+def _opened(path: bytes, dir_fd: int | None) -> int:
+    try:
+        return os.open(path, _O_COMMON | _O_NOATIME, dir_fd=dir_fd)
+    except PermissionError:
+        return os.open(path, _O_COMMON, dir_fd=dir_fd)  # O_NOATIME is for owners only
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOTDIR):
+            raise ChangedWhileReading from error
+        raise
 
 
 def _reason(error: OSError) -> str:
@@ -295,6 +298,16 @@ class ContentReader:
     def xattrs(self) -> tuple[tuple[bytes, bytes], ...]:
         """The extended attributes."""
         return _xattrs_of(self._fd)[0] if _HAS_XATTRS else ()
+
+    def whole(self) -> bytes:
+        """All that `blocks` gives, for small files. Raises as it does."""
+        if self.extents or self._all_hole:
+            return b"".join(self.blocks())
+        data = os.read(self._fd, self._found.size)
+        if len(data) != self._found.size:
+            raise ChangedWhileReading
+        self._check()
+        return data
 
     def blocks(self) -> Iterator[bytes]:
         """The content, or that of the extents in order. Raises ChangedWhileReading at the end
@@ -328,10 +341,10 @@ class ContentReader:
         now, then = os.fstat(self._fd), self._found
         if (
             now.st_size != then.size
-            or _in_range(now.st_mtime_ns) != then.mtime_ns
+            or (now.st_mtime_ns != then.mtime_ns and _in_range(now.st_mtime_ns) != then.mtime_ns)
             or now.st_ino != then.inode
             or now.st_dev != then.device
-            or _in_range(now.st_ctime_ns) != then.ctime_ns
+            or (now.st_ctime_ns != then.ctime_ns and _in_range(now.st_ctime_ns) != then.ctime_ns)
         ):
             raise ChangedWhileReading
 

@@ -8,7 +8,6 @@ makes no folders: the engine has made them, and has every chunk's bytes in the s
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import queue
 import threading
@@ -22,6 +21,7 @@ from chunking.tree import split_ids
 from peer.files.checkout import CheckoutError, FileWriter, UnsafeName
 from peer.files.standing import has_content
 from peer.files.writing import FileCheckout, Identity
+from peer.garbage import collect_rarely
 from peer.pipes import FramedPipe, PipeClosed
 from peer.restore.batches import (
     Broken,
@@ -36,9 +36,6 @@ from peer.restore.batches import (
 )
 from peer.restore.plan import Part, Shape
 from peer.restore.scratch import SealedFiles
-
-GC_THRESHOLD = 50_000
-"""Almost nothing here is in a reference cycle; looking for them every 700 objects costs 2 %."""
 
 
 class FileWorker:
@@ -176,8 +173,7 @@ def main() -> None:
     pipe = FramedPipe(0, os.dup(1), ToWriter)
     os.dup2(2, 1)  # a stray print must not end up in a frame
     inbox = _Inbox(pipe)
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
+    collect_rarely()
     start = inbox.work.get()
     if not isinstance(start, StartWriter):
         return
