@@ -24,6 +24,10 @@ START_TIMEOUT_S = 60.0
 COMMAND_TIMEOUT_S = 600.0
 
 
+ALONE = {"COVEY_LAN": "off", "COVEY_MAP_PORTS": "off"}
+"""All members are on this computer: what else is on its network is left alone."""
+
+
 class CommandFailed(Exception):
     """A command ended with another exit code than 0."""
 
@@ -44,6 +48,9 @@ class MemberProcess:
     name: str
     home: Path
     agent: subprocess.Popen[bytes] | None = None
+    within: Sequence[str] = ()
+    """What runs a command elsewhere: `ip netns exec NAME` for a network of its own."""
+    environment: dict[str, str] = field(default_factory=ALONE.copy)
 
     @property
     def log(self) -> Path:
@@ -53,7 +60,8 @@ class MemberProcess:
     def run(self, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> Any:  # noqa: ANN401 - JSON
         """A command with --json; its answer. Raises CommandFailed."""
         done = subprocess.run(
-            covey("--home", str(self.home), "--json", *arguments),
+            [*self.within, *covey("--home", str(self.home), "--json", *arguments)],
+            env=os.environ | self.environment,
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -69,7 +77,8 @@ class MemberProcess:
         (self.home / "api.json").unlink(missing_ok=True)  # a killed agent left its own
         with self.log.open("ab") as log:
             self.agent = subprocess.Popen(
-                covey("--home", str(self.home), "agent"),
+                [*self.within, *covey("--home", str(self.home), "agent")],
+                env=os.environ | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -66,6 +66,10 @@ class Servers(Protocol):
         """Come back when `url`, at which the member is, is to be left for another."""
         ...
 
+    def knows_all(self, url: str) -> bool:
+        """Whether that server knows the whole group, or only who is near it."""
+        ...
+
 
 class OneServer:
     """Always the same server."""
@@ -90,6 +94,10 @@ class OneServer:
     async def better(self, url: str) -> None:
         """See Servers."""
         await asyncio.Event().wait()
+
+    def knows_all(self, url: str) -> bool:
+        """See Servers."""
+        return True
 
 
 def refusal_of(failed: Failed) -> JoinRefused:

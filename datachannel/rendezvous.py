@@ -214,7 +214,7 @@ class Rendezvous:
 
     async def _stay(self, url: str, socket: Socket, welcome: Joined) -> None:
         """Until the connection breaks, or another server is to be tried."""
-        self._welcome(socket, welcome)
+        self._welcome(url, socket, welcome)
         if welcome.moved is not None:
             self._has_moved(url, welcome.moved)
         listening = asyncio.create_task(self._listen(url, socket))
@@ -231,10 +231,10 @@ class Rendezvous:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._gone()
 
-    def _welcome(self, socket: Socket, welcome: Joined) -> None:
+    def _welcome(self, url: str, socket: Socket, welcome: Joined) -> None:
         self._relays.take(welcome.ice_servers, welcome.ice_lifetime_s, now=_now())
         self.created = self.created or welcome.created
-        self._roster.welcome(welcome)
+        self._roster.welcome(welcome, is_all=self._servers.knows_all(url))
         self._socket = socket
         self._joined.set()
         self._tell_of_change()

@@ -46,9 +46,12 @@ class Roster:
         """All other members whose cards verified, online or not."""
         return self._friends
 
-    def welcome(self, joined: Joined) -> None:
-        """The whole picture, in place of the one before."""
-        self._friends, self._warned = {}, False
+    def welcome(self, joined: Joined, *, is_all: bool = True) -> None:
+        """The whole picture, in place of the one before; or, when it `is_all` not, the picture of
+        those who are near, and the others are away."""
+        before = {} if is_all else self._friends
+        self._friends = {m: replace(friend, online=False) for m, friend in before.items()}
+        self._warned = False
         for presence in joined.members:
             self._learn(MemberId(presence.member), presence.card, online=presence.online)
 

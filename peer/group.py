@@ -12,6 +12,7 @@ from datachannel.link import PeerSession
 from datachannel.mesh import Mesh
 from datachannel.rendezvous import Friend, JoinRefused, Rendezvous
 from peer.finding.servers import KnownServers
+from peer.finding.spare import SpareServers
 from signaling.messages import MemberId
 
 
@@ -29,10 +30,11 @@ class GroupFriends:
         rendezvous: Rendezvous,
         mesh: Mesh,
         servers: KnownServers,
+        spare: SpareServers,
         move: Move,
     ) -> None:
         self._rendezvous, self._mesh, self._servers = rendezvous, mesh, servers
-        self._move = move
+        self._spare, self._move = spare, move
         self.problem = ""
 
     def members(self) -> Mapping[MemberId, Friend]:
@@ -42,6 +44,11 @@ class GroupFriends:
     async def session(self, member: MemberId) -> PeerSession:
         """See Friends."""
         return await self._mesh.session(member)
+
+    @property
+    def near_only(self) -> bool:
+        """See Group."""
+        return self._rendezvous.connected and self._spare.is_near_only
 
     @property
     def connected(self) -> bool:

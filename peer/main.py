@@ -17,22 +17,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from chunking.keys import MemberKeys, derive_group
-from datachannel.credentials import Credentials, MemberCard
+from chunking.keys import MemberKeys
 from datachannel.engines import BestEngine
-from datachannel.joining import WORDS
 from datachannel.mesh import Mesh
-from datachannel.rendezvous import JoinOutcome, JoinRefused, Rendezvous, join_once
-from peer import __version__
+from datachannel.rendezvous import Rendezvous
 from peer.api import serve_api
 from peer.blocking import run_blocking
 from peer.doctor.examine import Insight, examine_member, examine_outside
 from peer.doctor.real import RealProbes
 from peer.engine import EngineProcess
+from peer.entering import Joined, card_of, credentials_of, derive, join_somewhere
 from peer.finding.moving import move_group
 from peer.finding.order import LAN, NotFound
 from peer.finding.real import find_for_joining, servers_of
 from peer.finding.servers import KnownServers, Place
+from peer.finding.spare import SpareServers
 from peer.group import GroupFriends
 from peer.holding.requests import HoldingHandler
 from peer.holding.store import ShareStore
@@ -40,7 +39,7 @@ from peer.jobs import run_job
 from peer.member import Emit, Engine, Member
 from peer.node import Identity, Node, local_time
 from peer.restore.recover import recover_member
-from peer.service import Event, Problem, Service
+from peer.service import Event, Service
 from peer.state import AlreadyRunning, Config, Secrets, StateError, StateFolder, drop_unfinished
 from peer.upkeep.renew import open_catalog
 from peer.words import master_of, words_of
@@ -52,14 +51,6 @@ DEFAULT_OFFER_BYTES = 10 * 10**9
 EXPIRE_EVERY_S = 3600.0
 LOCK_WAIT_S = 5.0
 LOCK_RETRY_S = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """What joining gives the person."""
-
-    words: Sequence[str]
-    created: bool
 
 
 def random_bytes(size: int) -> bytes:
@@ -75,25 +66,6 @@ def wall_s() -> float:
 async def start_engine(message: Any) -> Engine:  # noqa: ANN401 - a StartBackup or StartRestore
     """Engines are processes here."""
     return await EngineProcess.start(message)
-
-
-def _credentials(secrets: Secrets) -> Credentials:
-    keys = MemberKeys.from_master(secrets.master)
-    return Credentials(
-        name_id=secrets.name_id,
-        group_seed=secrets.group_seed,
-        box_key=secrets.box_key,
-        identity_seed=keys.identity_seed,
-    )
-
-
-def _card(credentials: Credentials, name: str, offer_bytes: int) -> MemberCard:
-    return MemberCard(
-        identity_key=credentials.identity_public_key,
-        name=name,
-        offer_bytes=offer_bytes,
-        version=__version__,
-    )
 
 
 @dataclass(slots=True)
@@ -127,10 +99,11 @@ async def assemble(state: StateFolder, config: Config, secrets: Secrets) -> Asyn
             config.place,
             save=keep,
             data=state.home / "server",
+            group_key=secrets.box_key,
             random_bytes=random_bytes,
             jitter=_jitter(),
-        ) as servers,
-        _assemble(state, config, secrets, servers) as assembly,
+        ) as (servers, spare),
+        _assemble(state, config, secrets, servers, spare) as assembly,
     ):
         yield assembly
 
@@ -141,10 +114,14 @@ def _jitter() -> random.Random:
 
 @contextlib.asynccontextmanager
 async def _assemble(
-    state: StateFolder, config: Config, secrets: Secrets, servers: KnownServers
+    state: StateFolder,
+    config: Config,
+    secrets: Secrets,
+    servers: KnownServers,
+    spare: SpareServers,
 ) -> AsyncIterator[Assembly]:
     await run_blocking(drop_unfinished, state.home)
-    credentials = _credentials(secrets)
+    credentials = credentials_of(secrets)
     keys = MemberKeys.from_master(secrets.master)
     store = await run_blocking(
         lambda: ShareStore(
@@ -154,9 +131,9 @@ async def _assemble(
             monotonic_s=time.monotonic,  # noqa: TID251 - used in threads, which have no loop
         )
     )
-    card = _card(credentials, config.member_name, config.offer_bytes)
+    card = card_of(credentials, config.member_name, config.offer_bytes)
     rendezvous = Rendezvous(
-        servers=servers,
+        servers=spare,
         credentials=credentials,
         card=card,
         create=True,  # a server that lost its memory learns the group anew from its members
@@ -184,7 +161,7 @@ async def _assemble(
             random_bytes=random_bytes,
         )
 
-    friends = GroupFriends(rendezvous, mesh, servers, move)
+    friends = GroupFriends(rendezvous, mesh, servers, spare, move)
     catalog = await run_blocking(open_catalog, state.catalog, keys, state.root_file)
     member = Member(
         home=state.home,
@@ -211,6 +188,7 @@ async def _assemble(
         insight = Insight(
             server=servers.url_now,
             connected=rendezvous.connected,
+            near_only=friends.near_only,
             refusal=friends.problem,
             ice_servers=rendezvous.ice_servers,
             friends=list(rendezvous.members().values()),
@@ -316,10 +294,9 @@ async def join(
     """
     remembered, urls = await find_for_joining(group, server)
     master = random_bytes(MASTER_BYTES)
-    secrets = await _derive(group, password, master)
-    credentials = _credentials(secrets)
-    card = _card(credentials, name, space)
-    outcome = await _join_any(urls, credentials, card, create=create)
+    secrets = await derive(group, password, master)
+    card = card_of(credentials_of(secrets), name, space)
+    outcome = await join_somewhere(urls, secrets, card, random_bytes=random_bytes, create=create)
     moved = outcome.moved
     config = Config(
         group=group.strip(),
@@ -332,37 +309,6 @@ async def join(
     )
     await run_blocking(state.create, config, secrets)
     return Joined(words_of(master), outcome.created)
-
-
-async def _join_any(
-    urls: Sequence[str], credentials: Credentials, card: MemberCard, *, create: bool
-) -> JoinOutcome:
-    """Join where the group is, or else start it: at the first, or at the one that we will run."""
-    call = partial(join_once, credentials=credentials, card=card, random_bytes=random_bytes)
-    if len(urls) == 1:
-        return await call(urls[0], create=create)
-    for url in urls:
-        try:
-            return await call(url, create=False)
-        except JoinRefused as refused:
-            if refused.code != "unknown_group":
-                raise
-    if not create:
-        raise JoinRefused("unknown_group", WORDS["unknown_group"])
-    return await call(urls[0], create=True) if urls else JoinOutcome(created=True, members=0)
-
-
-async def _derive(group: str, password: str, master: bytes) -> Secrets:
-    try:
-        derived = await run_blocking(derive_group, group, password)
-    except ValueError as error:
-        raise Problem(f"{str(error).capitalize()}.") from error
-    return Secrets(
-        master=master,
-        group_seed=derived.signing_seed,
-        box_key=derived.box_key,
-        name_id=derived.name_id,
-    )
 
 
 async def recover(
@@ -382,10 +328,9 @@ async def recover(
             "No server was found on the local network.",
             "Start the computer of a friend who is in the group, or name a server with --server.",
         )
-    secrets = await _derive(group, password, master_of(" ".join(words)))
-    credentials = _credentials(secrets)
-    card = _card(credentials, name, space)
-    await _join_any(urls, credentials, card, create=False)
+    secrets = await derive(group, password, master_of(" ".join(words)))
+    card = card_of(credentials_of(secrets), name, space)
+    await join_somewhere(urls, secrets, card, random_bytes=random_bytes, create=False)
     config = Config(
         group=group.strip(),
         server=remembered,

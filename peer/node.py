@@ -43,6 +43,11 @@ class Group(Protocol):
         ...
 
     @property
+    def near_only(self) -> bool:
+        """Whether that is one on the local network, since the group's own is away."""
+        ...
+
+    @property
     def problem(self) -> str:
         """Why the server refuses this member; empty when it does not."""
         ...
@@ -140,6 +145,11 @@ class Node:
         warnings = []
         if self._group.problem:
             warnings.append(self._group.problem)
+        if self._group.near_only:
+            warnings.append(
+                f"The server {self._group.server} cannot be reached. Friends on the local network "
+                "are reached without it."
+            )
         if not chunker.COMPILED:
             warnings.append(
                 "The fast chunker is missing (fastcdc without its compiled part): backups are "

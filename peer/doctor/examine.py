@@ -49,6 +49,8 @@ class Insight:
     server: str
     """Its address now; `lan` when none was found on the local network."""
     connected: bool
+    near_only: bool
+    """Connected, but to friends on the local network alone."""
     refusal: str
     ice_servers: Sequence[IceServer]
     friends: Sequence[Friend]
@@ -68,9 +70,14 @@ async def examine_member(probes: Probes, insight: Insight, emit: Emit) -> Event:
         told.say(verdicts.server(reached))
         told.say(verdicts.clock(reached.clock_ahead_s))
     told.say(
-        verdicts.membership(insight.server, connected=insight.connected, refusal=insight.refusal)
+        verdicts.membership(
+            insight.server,
+            connected=insight.connected,
+            near_only=insight.near_only,
+            refusal=insight.refusal,
+        )
     )
-    if insight.connected:
+    if insight.connected and not insight.near_only:
         await _look_at_paths(probes, insight.ice_servers, told)
     await _look_at_router(probes, told, maps_ports=insight.maps_ports)
     for finding in verdicts.disk(

@@ -61,9 +61,12 @@ def server(reached: Reached) -> Finding:
     return Finding(about, "ok", f"{url} answers.")
 
 
-def membership(url: str, *, connected: bool, refusal: str) -> Finding:
+def membership(url: str, *, connected: bool, near_only: bool, refusal: str) -> Finding:
     """Whether the server lets this member in."""
     about = "Group"
+    if near_only:
+        text = "Friends on the local network are reached without the server; others are not."
+        return Finding(about, "warning", text, "Nothing: it goes back when the server answers.")
     if connected:
         return Finding(about, "ok", "This computer is in its group now.")
     if refusal:

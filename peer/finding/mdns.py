@@ -1,7 +1,9 @@
 """The local network by mDNS: who announces a signaling server there, and announcing one.
 
 The service is `_covey._tcp.local.`; its TXT record has `v=1`, and `standing=1` when the server is
-run on purpose. Nothing in it tells of groups. Only IPv4: what has a local network has that.
+run on purpose. Nothing in it tells of groups. What is meant for one group alone, while its own
+server is away, is `_covey-group._tcp.local.` with a tag (beacon.py) that tells strangers nothing.
+Only IPv4: what has a local network has that.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ from contextlib import asynccontextmanager, suppress
 from zeroconf import Error, IPVersion, ServiceInfo, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
+from peer.finding.beacon import Beacon
 from peer.finding.lan import SERVERS_MAX, LanServer, in_order, lan_url
 
 SERVICE = "_covey._tcp.local."
+GROUP_SERVICE = "_covey-group._tcp.local."
 VERSION = b"1"
 RESOLVE_S = 3.0
 NAMES_MAX = 4 * SERVERS_MAX
@@ -56,8 +60,9 @@ def is_ours(address: str) -> bool:
 class LocalNetwork:
     """What is announced now. Made by `local_network`."""
 
-    def __init__(self, zeroconf: AsyncZeroconf, address: str) -> None:
-        self._zeroconf, self.address = zeroconf, address
+    def __init__(self, zeroconf: AsyncZeroconf, address: str, beacon: Beacon | None = None) -> None:
+        self._zeroconf, self.address, self._beacon = zeroconf, address, beacon
+        self.service = SERVICE if beacon is None else GROUP_SERVICE
         self._loopback = ipaddress.ip_address(address).is_loopback
         self._found: dict[str, LanServer | None] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
@@ -80,12 +85,15 @@ class LocalNetwork:
     @asynccontextmanager
     async def announced(self, name: str, port: int, *, standing: bool) -> AsyncIterator[None]:
         """Announce a server at this computer's address as long as the context lasts."""
+        properties = {"v": VERSION, "standing": b"1" if standing else b"0"}
+        if self._beacon is not None:
+            properties["g"] = self._beacon.tag(name, self.address, port)
         info = ServiceInfo(
-            SERVICE,
-            f"{name}.{SERVICE}",
+            self.service,
+            f"{name}.{self.service}",
             addresses=[ipaddress.IPv4Address(self.address).packed],
             port=port,
-            properties={"v": VERSION, "standing": b"1" if standing else b"0"},
+            properties=properties,
             server=f"{name}.local.",
         )
         try:
@@ -112,7 +120,7 @@ class LocalNetwork:
             task.add_done_callback(lambda _: self._asking.pop(name, None))
 
     async def _resolve(self, name: str) -> None:
-        info = AsyncServiceInfo(SERVICE, name)
+        info = AsyncServiceInfo(self.service, name)
         try:
             is_there = await info.async_request(self._zeroconf.zeroconf, RESOLVE_S * 1000)
         except (Error, OSError) as error:
@@ -126,15 +134,22 @@ class LocalNetwork:
     def _server_of(self, name: str, info: ServiceInfo) -> LanServer | None:
         if info.properties.get(b"v") != VERSION or info.port is None:
             return None
+        short = name.removesuffix(f".{self.service}")
         urls = (
             lan_url(address, info.port, loopback=self._loopback)
             for address in info.parsed_addresses(IPVersion.V4Only)
+            if self._is_ours(info, short, address)
         )
         url = next((url for url in urls if url is not None), None)
         if url is None:
             return None
         is_standing = info.properties.get(b"standing") == b"1"
-        return LanServer(name.removesuffix(f".{SERVICE}"), url, is_standing)
+        return LanServer(short, url, is_standing)
+
+    def _is_ours(self, info: ServiceInfo, name: str, address: str) -> bool:
+        if self._beacon is None:
+            return True
+        return self._beacon.is_ours(info.properties.get(b"g"), name, address, info.port or 0)
 
     async def close(self) -> None:
         """Ask nobody any more."""
@@ -145,8 +160,13 @@ class LocalNetwork:
 
 
 @asynccontextmanager
-async def local_network(address: str | None = None) -> AsyncIterator[LocalNetwork]:
-    """Listen to the local network of this address, or of the usual one. Raises NoLan."""
+async def local_network(
+    address: str | None = None, beacon: Beacon | None = None
+) -> AsyncIterator[LocalNetwork]:
+    """Listen to the local network of this address, or of the usual one. Raises NoLan.
+
+    With a beacon, only to what members of its group announce for each other.
+    """
     address = address or own_address()
     if address is None or not is_ours(address):
         raise NoLan("this computer is in no local network")
@@ -154,8 +174,8 @@ async def local_network(address: str | None = None) -> AsyncIterator[LocalNetwor
         zeroconf = AsyncZeroconf(interfaces=[address], ip_version=IPVersion.V4Only)
     except (Error, OSError) as error:
         raise NoLan("the local network cannot be listened to") from error
-    network = LocalNetwork(zeroconf, address)
-    browser = AsyncServiceBrowser(zeroconf.zeroconf, SERVICE, handlers=[network.heard])
+    network = LocalNetwork(zeroconf, address, beacon)
+    browser = AsyncServiceBrowser(zeroconf.zeroconf, network.service, handlers=[network.heard])
     try:
         yield network
     finally:

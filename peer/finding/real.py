@@ -8,16 +8,19 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
+from peer.finding.beacon import Beacon
 from peer.finding.embedded import NAME_BYTES, embedded_server, is_there
 from peer.finding.lan import LanServer
 from peer.finding.lan_servers import LOOK_S, CannotHost, LanServers, Network
 from peer.finding.mdns import LocalNetwork, NoLan, local_network, own_address
 from peer.finding.order import LAN, Asking, At, NotFound, OnLan, domain_of, source_of
 from peer.finding.servers import KnownServers, Place
+from peer.finding.spare import SpareServers
 from peer.finding.wellknown import ask_domain
 from peer.ports import RandomBytes
 from signaling.config import ServerConfig
@@ -27,6 +30,8 @@ from signaling.stores import StoreError
 LOOPBACK = "127.0.0.1"
 ADDRESS_VARIABLE = "COVEY_LAN_ADDRESS"
 """This computer's address in the local network that is meant, where it has several."""
+SPARE_VARIABLE = "COVEY_LAN"
+"""`off`: nothing stands in on the local network for a group's server that is away."""
 
 
 def lan_address() -> str | None:
@@ -63,33 +68,62 @@ async def servers_of(
     *,
     save: Callable[[Place], Awaitable[None]],
     data: Path,
+    group_key: bytes,
     random_bytes: RandomBytes,
     jitter: random.Random,
-) -> AsyncIterator[KnownServers]:
-    """The servers of a member at work; `data` is for one that it runs itself."""
+) -> AsyncIterator[tuple[KnownServers, SpareServers]]:
+    """The servers of a member at work, and the same with those that stand in for them.
+
+    `data` is for one that it runs itself, `group_key` a secret of the group.
+    """
 
     def host(network: Network) -> AbstractAsyncContextManager[LanServer]:
         return _hosted(cast("LocalNetwork", network), data, random_bytes)
 
-    lan = LanServers(
-        own_address=lan_address,
-        open_network=_opened,
-        host=host,
-        is_there=is_there,
-        jitter=jitter,
-    )
+    def lan_servers(beacon: Beacon | None) -> LanServers:
+        return LanServers(
+            own_address=lan_address if beacon is None else spare_address,
+            open_network=partial(_opened, beacon=beacon),
+            host=host,
+            is_there=is_there,
+            jitter=jitter,
+        )
+
+    def spare_address() -> str | None:
+        """While the group's place is the local network itself, nothing else stands in for it."""
+        return lan_address() if uses_lan() and known.place.url != LAN else None
+
+    lan, spare = lan_servers(None), lan_servers(Beacon(group_key))
     domain = domain_of(group)
     ask = None if domain is None else lambda: ask_domain(domain)
+    known = KnownServers(place, save=save, lan=lan, ask=ask)
     try:
-        yield KnownServers(place, save=save, lan=lan, ask=ask)
+        yield known, SpareServers(known, spare, is_there=is_there)
     finally:
+        await spare.close()
         await lan.close()
 
 
-@asynccontextmanager
-async def _opened(address: str) -> AsyncIterator[Network]:
+def uses_lan() -> bool:
+    """Whether a member may look for its friends on the local network while the server is away."""
+    return os.environ.get(SPARE_VARIABLE, "") != "off"
+
+
+async def find_near(group_key: bytes) -> list[str]:
+    """The servers that friends of this group run on the local network now."""
+    if not uses_lan():
+        return []
     try:
-        async with local_network(address) as network:
+        async with local_network(lan_address(), Beacon(group_key)) as network:
+            return [one.url for one in await network.look(LOOK_S) if await is_there(one.url)]
+    except NoLan:
+        return []
+
+
+@asynccontextmanager
+async def _opened(address: str, beacon: Beacon | None) -> AsyncIterator[Network]:
+    try:
+        async with local_network(address, beacon) as network:
             yield network
     except NoLan as error:
         raise CannotHost(str(error)) from error

@@ -8,8 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.group import LocalGroup
+from bench.group import ALONE, LocalGroup
 from tests.support.crash_points import make_bases
+
+
+@pytest.fixture(autouse=True)
+def nothing_else_on_the_network(monkeypatch):
+    """All that a test needs is on this computer."""
+    for name, value in ALONE.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

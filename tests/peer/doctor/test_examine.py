@@ -60,6 +60,7 @@ def insight(*urls: str, server: str = "https://example.org", connected: bool = T
     return Insight(
         server=server,
         connected=connected,
+        near_only=False,
         refusal="",
         ice_servers=[IceServer((url,)) for url in urls],
         friends=[],

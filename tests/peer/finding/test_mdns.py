@@ -11,6 +11,7 @@ from zeroconf import ServiceStateChange
 
 from datachannel.joining import OneServer
 from datachannel.rendezvous import Rendezvous
+from peer.finding.beacon import Beacon
 from peer.finding.embedded import embedded_server, is_there
 from peer.finding.lan import LanServer
 from peer.finding.mdns import NAMES_MAX, SERVICE, NoLan, local_network
@@ -30,6 +31,21 @@ async def test_what_one_announces_the_other_finds_and_loses_again():
         while other.servers():
             other.changed.clear()
             await other.changed.wait()
+
+
+async def test_what_is_announced_for_a_group_is_found_by_its_members_alone():
+    ours, others = Beacon(b"k" * 32), Beacon(b"l" * 32)
+    async with (
+        local_network(HERE, ours) as one,
+        local_network(HERE, ours) as other,
+        local_network(HERE, others) as another_group,
+        local_network(HERE) as anybody,
+        asyncio.timeout(20),
+        one.announced("covey-test", 8123, standing=False),
+    ):
+        assert [found.url for found in await other.look(10)] == ["http://127.0.0.1:8123"]
+        await asyncio.sleep(1)  # heard by all at the same time
+        assert another_group.servers() == anybody.servers() == []
 
 
 async def test_an_embedded_server_is_found_and_lets_members_in(

@@ -16,6 +16,7 @@ from tests.support.small_group import SmallGroup, small_group
 
 class ReachedGroup:
     connected = True
+    near_only = False
     problem = ""
     server = "http://here"
 
