@@ -31,7 +31,7 @@ from peer.restore.messages import (
     share_file,
 )
 from peer.restore.run import RestoreRun
-from peer.upkeep.placement import choose_code
+from peer.upkeep.redundancy import SEEN_WITHIN_DAY, choose_code
 from peer.upkeep.retention import KEEP_MAX, Keep
 
 MASTER = b"benchmark master key, 32 bytes!!"
@@ -109,7 +109,7 @@ class EngineAlone:
 
     def backup(self, folder: Path) -> float:
         """One night, a day after the one before; all snapshots are kept. Seconds."""
-        code = choose_code(FRIENDS)
+        code = choose_code([SEEN_WITHIN_DAY] * FRIENDS)
         recipe = Recipe(
             owner=b"o" * 32,
             needed=code.needed,

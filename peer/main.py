@@ -42,6 +42,7 @@ from peer.restore.recover import recover_member
 from peer.service import Event, Service
 from peer.state import AlreadyRunning, Config, Secrets, StateError, StateFolder, drop_unfinished
 from peer.upkeep.renew import open_catalog
+from peer.upkeep.watching import watch_presence
 from peer.words import master_of, words_of
 from signaling.messages import member_id_of
 
@@ -205,6 +206,7 @@ async def _assemble(
         asyncio.create_task(friends.run()),
         asyncio.create_task(mesh.run()),
         asyncio.create_task(_expire_held(store)),
+        asyncio.create_task(watch_presence(member, friends)),
     ]
     try:
         yield Assembly(node, member, friends)

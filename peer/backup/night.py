@@ -48,7 +48,8 @@ from peer.restore.rebuild import NothingToRecover, find_root
 from peer.restore.recover import fill_catalog
 from peer.service import Event, Problem, done, note, progress
 from peer.upkeep import reconcile
-from peer.upkeep.placement import Code, choose_code
+from peer.upkeep.presence import read_presence
+from peer.upkeep.redundancy import Code, choose_code
 from signaling.messages import MemberId
 
 log = logging.getLogger("covey.night")
@@ -94,7 +95,8 @@ class Night:
         if not marks:
             raise Problem("Nothing is marked yet.", "Mark a folder: covey mark FOLDER")
         candidates = await survey(self._m)
-        self._code = choose_code(len(candidates))
+        presence = await self._m.run_blocking(read_presence, self._m.catalog)
+        self._code = choose_code([presence.within_day(c.member) for c in candidates])
         self._shipper = Shipper(
             owner=self._m.member,
             friends=self._m.friends,

@@ -25,7 +25,8 @@ from datachannel.errors import Refusal, RemoteError, Unavailable
 from datachannel.requests import put_share
 from peer.catalog import Catalog, PackRow
 from peer.ports import Friends, RunBlocking
-from peer.upkeep.placement import Candidate, Code, place
+from peer.upkeep.placement import Candidate, place
+from peer.upkeep.redundancy import Code
 from signaling.messages import MemberId
 
 log = logging.getLogger("covey.ship")

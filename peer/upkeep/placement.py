@@ -1,11 +1,6 @@
 """Who gets which share: pure functions of what is known of the friends tonight.
 
-Redundancy. With n friends, any n - k may be lost. We want to survive three permanent losses where
-there are five friends or more, and all but one below that, while no pack takes more than three
-times its size. Groups of four cannot have both (k = 1 would take four times), so the limit on space
-wins: k = 2.
-
-Spread. No friend gets two shares of a pack, since its loss must cost one share only. Friends with
+No friend gets two shares of a pack, since its loss must cost one share only. Friends with
 the least of our data come first, so that fill levels stay within one share per pack of each other.
 """
 
@@ -16,30 +11,6 @@ from dataclasses import dataclass
 
 from signaling.messages import MemberId
 
-HOLDERS_MAX = 20
-"""More friends than this add traffic and bookkeeping, not safety."""
-LOSSES_AIM = 3
-"""Permanent losses to survive, where the group is large enough."""
-EXPANSION_MAX = 3
-"""Bytes stored at friends per byte backed up, at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """Any `needed` of `total` shares rebuild a pack."""
-
-    needed: int
-    total: int
-
-    @property
-    def safe(self) -> int:
-        """Acknowledged shares from which on a pack counts as safe.
-
-        Half of the spare shares may still be under way: a friend who falls asleep in the middle
-        of a night must not spoil it, and the missing shares follow.
-        """
-        return self.needed + (self.total - self.needed + 1) // 2
-
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -48,17 +19,6 @@ class Candidate:
     member: MemberId
     free_bytes: int
     fill_bytes: int
-
-
-def choose_code(friends: int) -> Code:
-    """k and n for a pack when so many friends can take a share. ValueError when none can."""
-    if friends < 1:
-        raise ValueError("a pack needs at least one holder")
-    total = min(friends, HOLDERS_MAX)
-    needed = max(1, total - LOSSES_AIM)
-    while total > EXPANSION_MAX * needed:
-        needed += 1
-    return Code(needed, total)
 
 
 def place(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peer.upkeep.placement import EXPANSION_MAX, HOLDERS_MAX, Candidate, Code, choose_code, place
+from peer.upkeep.placement import Candidate, place
 from signaling.messages import MemberId
 
 FRIENDS = [MemberId(bytes([number]) * 32) for number in range(30)]
@@ -17,38 +16,6 @@ SHARE = 1000
 
 def candidates(fills: list[int], free: int = 10**9) -> list[Candidate]:
     return [Candidate(FRIENDS[i], free, fill) for i, fill in enumerate(fills)]
-
-
-@pytest.mark.parametrize(
-    ("friends", "code"),
-    [
-        (1, Code(1, 1)),
-        (2, Code(1, 2)),
-        (3, Code(1, 3)),
-        (4, Code(2, 4)),
-        (5, Code(2, 5)),
-        (6, Code(3, 6)),
-        (20, Code(17, 20)),
-        (50, Code(17, 20)),
-    ],
-)
-def test_the_code_follows_the_table_in_the_design(friends, code):
-    assert choose_code(friends) == code
-
-
-@given(st.integers(1, 100))
-def test_no_code_takes_more_than_three_times_the_space_and_five_friends_may_lose_three(friends):
-    code = choose_code(friends)
-    assert 1 <= code.needed <= code.total <= min(friends, HOLDERS_MAX)
-    assert code.total <= EXPANSION_MAX * code.needed
-    if friends >= 5:
-        assert code.total - code.needed >= 3
-    assert code.needed <= code.safe <= code.total
-
-
-def test_nobody_is_no_group():
-    with pytest.raises(ValueError, match="at least one holder"):
-        choose_code(0)
 
 
 @given(
@@ -94,9 +61,8 @@ def test_plain_slices_go_round_from_pack_to_pack():
 @given(st.integers(2, 20), st.integers(0, 1000))
 def test_fill_levels_stay_within_one_share_of_each_other(friends, seed):
     fills = dict.fromkeys(FRIENDS[:friends], 0)
-    code = choose_code(friends)
     for pack in range(12):
         pool = [Candidate(member, 10**9, fill) for member, fill in fills.items()]
-        for member in place(range(code.total), pool, {}, SHARE, turn=seed + pack).values():
+        for member in place(range(friends), pool, {}, SHARE, turn=seed + pack).values():
             fills[member] += SHARE
     assert max(fills.values()) - min(fills.values()) <= SHARE
