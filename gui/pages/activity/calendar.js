@@ -2,7 +2,7 @@
 
 import { h } from "../base/element.js";
 import { date, fullDay } from "../base/format.js";
-import { language, t } from "../base/i18n.js";
+import { locale, t } from "../base/i18n.js";
 
 const MONTHS = 3;
 const DAY_MS = 86_400_000;
@@ -34,7 +34,7 @@ export function calendar(nights, chosen, now = new Date()) {
 }
 
 function block(month, days, chosen, now) {
-  const name = new Intl.DateTimeFormat(language, { month: "long", year: "numeric" }).format(month);
+  const name = new Intl.DateTimeFormat(locale, { month: "long", year: "numeric" }).format(month);
   const first = (month.getDay() + 6) % 7; // weeks begin on Monday
   const length = new Date(month.getFullYear(), month.getMonth() + 1, 0).getDate();
   const squares = Array.from({ length }, (_, at) => {
@@ -52,7 +52,7 @@ function block(month, days, chosen, now) {
 function weekdays() {
   const monday = new Date(2024, 0, 1);
   return Array.from({ length: 7 }, (_, at) => {
-    const letter = new Intl.DateTimeFormat(language, { weekday: "narrow" }).format(new Date(monday.getTime() + at * DAY_MS));
+    const letter = new Intl.DateTimeFormat(locale, { weekday: "narrow" }).format(new Date(monday.getTime() + at * DAY_MS));
     return h("span", { class: "weekday", "aria-hidden": "true" }, letter);
   });
 }

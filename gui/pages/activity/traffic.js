@@ -2,13 +2,12 @@
 
 import { h, svg } from "../base/element.js";
 import { bytes, date } from "../base/format.js";
-import { language, t } from "../base/i18n.js";
+import { locale, t } from "../base/i18n.js";
 import { dayKey } from "./calendar.js";
 
 const DAYS = 30;
 const WIDTH = 720;
-const HEIGHT = 180;
-const BASE = 96;
+const TALL = 110; // the highest bar
 const DAY_MS = 86_400_000;
 
 /** Sums of the last days: [{ day: Date, up, down }], oldest first. */
@@ -28,8 +27,10 @@ export function trafficPlot(traffic) {
   const days = daily(traffic);
   const most = Math.max(1, ...days.flatMap(({ up, down }) => [up, down]));
   const step = WIDTH / DAYS;
-  const short = new Intl.DateTimeFormat(language, { day: "numeric", month: "short" });
-  const height = (n) => (n ? Math.max(2, (n / most) * 76) : 0);
+  const short = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short" });
+  const height = (n) => (n ? Math.max(2, (n / most) * TALL) : 0);
+  const base = height(Math.max(...days.map((one) => one.up))) + 6;
+  const tall = base + height(Math.max(...days.map((one) => one.down))) + 6;
   const [up, down] = [days.reduce((sum, one) => sum + one.up, 0), days.reduce((sum, one) => sum + one.down, 0)];
   const said = t("In {n} days {up} went to friends and {down} came from friends.", { n: DAYS, up: bytes(up), down: bytes(down) });
   return h(
@@ -37,17 +38,17 @@ export function trafficPlot(traffic) {
     { class: "traffic stack tight" },
     svg(
       "svg",
-      { viewBox: `0 0 ${WIDTH} ${HEIGHT + 22}`, role: "img", "aria-label": said },
-      svg("line", { x1: 0, x2: WIDTH, y1: BASE, y2: BASE, class: "traffic-line" }),
+      { viewBox: `0 0 ${WIDTH} ${tall + 22}`, role: "img", "aria-label": said },
+      svg("line", { x1: 0, x2: WIDTH, y1: base, y2: base, class: "traffic-line" }),
       days.map((one, at) => svg(
         "g",
         {},
         svg("title", {}, t("{day}: {up} to friends, {down} from friends", { day: short.format(one.day), up: bytes(one.up), down: bytes(one.down) })),
-        svg("rect", { x: at * step, y: 0, width: step, height: HEIGHT, class: "traffic-day" }),
-        svg("rect", { x: at * step + 4, y: BASE - 1 - height(one.up), width: step - 8, height: height(one.up), rx: 3, class: "traffic-up" }),
-        svg("rect", { x: at * step + 4, y: BASE + 1, width: step - 8, height: height(one.down), rx: 3, class: "traffic-down" }),
+        svg("rect", { x: at * step, y: 0, width: step, height: tall, class: "traffic-day" }),
+        svg("rect", { x: at * step + 4, y: base - 1 - height(one.up), width: step - 8, height: height(one.up), rx: 3, class: "traffic-up" }),
+        svg("rect", { x: at * step + 4, y: base + 1, width: step - 8, height: height(one.down), rx: 3, class: "traffic-down" }),
       )),
-      [0, 10, 20, DAYS - 1].map((at) => svg("text", { x: at === DAYS - 1 ? WIDTH : at * step, y: HEIGHT + 16, class: "traffic-label", "text-anchor": at === DAYS - 1 ? "end" : "start" }, short.format(days[at].day))),
+      [0, 10, 20, DAYS - 1].map((at) => svg("text", { x: at === DAYS - 1 ? WIDTH : at * step, y: tall + 16, class: "traffic-label", "text-anchor": at === DAYS - 1 ? "end" : "start" }, short.format(days[at].day))),
     ),
     h("figcaption", { class: "row small soft" }, h("span", { class: "key up" }, t("to friends")), h("span", { class: "key down" }, t("from friends")), h("span", {}, said)),
   );

@@ -23,6 +23,24 @@ export function bird({ awake = true } = {}) {
   );
 }
 
+/** A few of them side by side, for where there is room: [left, top, scale, awake, turned]. */
+const FLOCK = [
+  [0, 12, 0.8, true, true],
+  [24, 3, 1.1, true, false],
+  [58, 10, 0.85, false, true],
+  [84, 0, 1.2, true, false],
+  [124, 15, 0.7, true, true],
+];
+
+export function coveyPicture() {
+  const birds = FLOCK.map(([x, y, scale, awake, turned], at) => svg(
+    "g",
+    { transform: `translate(${x + (turned ? 34 * scale : 0)} ${y}) scale(${turned ? -scale : scale} ${scale})`, class: `flock-${at}` },
+    bird({ awake }),
+  ));
+  return svg("svg", { viewBox: "0 -2 150 42", "aria-hidden": "true", focusable: "false" }, birds);
+}
+
 /** The same as a picture of its own. */
 export function birdPicture(wishes) {
   return svg("svg", { viewBox: "0 -1 35 32", "aria-hidden": "true", focusable: "false" }, bird(wishes));

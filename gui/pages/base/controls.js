@@ -69,13 +69,16 @@ export function waiting(lines = 3) {
   );
 }
 
-/** A labelled field; `wrong(text)` puts a problem below it, "" takes it away. */
-export function field(label, input, hint = "") {
+/** A labelled field; `wrong(text)` puts a problem below it, "" takes it away.
+ *
+ * `holder` is what stands in the field where the input has company, a button beside it say.
+ */
+export function field(label, input, hint = "", holder = input) {
   const id = input.id || (input.id = freshId("field"));
   const below = h("span", { id: `${id}-hint`, class: "hint" }, hint);
   const wrongLine = h("span", { id: `${id}-wrong`, class: "wrong", role: "alert" });
   input.setAttribute("aria-describedby", `${id}-hint ${id}-wrong`);
-  const box = h("div", { class: "field" }, h("label", { for: id }, label), input, below, wrongLine);
+  const box = h("div", { class: "field" }, h("label", { for: id }, label), holder, below, wrongLine);
   box.wrong = (text) => {
     wrongLine.textContent = text;
     below.hidden = Boolean(text);

@@ -1,11 +1,11 @@
 // Sizes, numbers and times as people say them, in their language.
 
-import { language, t, tn } from "./i18n.js";
+import { locale, t, tn } from "./i18n.js";
 
 const DAY_S = 86_400;
 
-export const count = (n) => new Intl.NumberFormat(language).format(n);
-export const percent = (part) => new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 }).format(part);
+export const count = (n) => new Intl.NumberFormat(locale).format(n);
+export const percent = (part) => new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 0 }).format(part);
 
 /** Bytes as `1.4 GB`: decimal units, as disks are sold. */
 export function bytes(n) {
@@ -14,7 +14,7 @@ export function bytes(n) {
   let at = 0;
   while (size >= 999.5 && at < units.length - 1) { size /= 1000; at += 1; }
   const digits = at === 0 || size >= 99.5 ? 0 : size >= 9.95 ? (at >= 3 ? 1 : 0) : 1;
-  return new Intl.NumberFormat(language, {
+  return new Intl.NumberFormat(locale, {
     style: "unit", unit: units[at], unitDisplay: at === 0 ? "long" : "short", maximumFractionDigits: digits,
   }).format(size);
 }
@@ -24,10 +24,10 @@ export const rate = (bytesPerSecond) => t("{size} a second", { size: bytes(bytes
 /** A point of time, in nanoseconds since 1970, as a Date. */
 export const date = (ns) => new Date(ns / 1e6);
 
-export const clock = (ns) => new Intl.DateTimeFormat(language, { hour: "numeric", minute: "2-digit" }).format(date(ns));
-export const day = (ns) => new Intl.DateTimeFormat(language, { weekday: "long", day: "numeric", month: "long" }).format(date(ns));
-export const fullDay = (ns) => new Intl.DateTimeFormat(language, { dateStyle: "long" }).format(date(ns));
-export const moment = (ns) => new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(date(ns));
+export const clock = (ns) => new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" }).format(date(ns));
+export const day = (ns) => new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" }).format(date(ns));
+export const fullDay = (ns) => new Intl.DateTimeFormat(locale, { dateStyle: "long" }).format(date(ns));
+export const moment = (ns) => new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" }).format(date(ns));
 
 /** `today at 02:14`, `yesterday at 02:14`, `Sunday, 3 May at 02:14`. */
 export function when(ns, now = Date.now()) {
@@ -45,7 +45,7 @@ const midnight = (ms) => new Date(ms).setHours(0, 0, 0, 0);
 export function ago(ns, now = Date.now()) {
   const seconds = (now - ns / 1e6) / 1000;
   if (seconds < 60) return t("just now");
-  const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+  const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
   if (seconds < 3600) return relative.format(-Math.floor(seconds / 60), "minute");
   if (seconds < DAY_S) return relative.format(-Math.floor(seconds / 3600), "hour");
   if (seconds < 60 * DAY_S) return relative.format(-Math.floor(seconds / DAY_S), "day");
@@ -72,5 +72,5 @@ export function splitPath(path) {
 /** Names as a sentence has them: `Ann, Bob and Cy`, `Ann, Bob and 4 others`. */
 export function names(all, most = 3) {
   const shown = all.length > most + 1 ? [...all.slice(0, most), tn("one other", "{n} others", all.length - most)] : all;
-  return new Intl.ListFormat(language, { type: "conjunction" }).format(shown);
+  return new Intl.ListFormat(locale, { type: "conjunction" }).format(shown);
 }

@@ -10,6 +10,7 @@ const LANGUAGES = ["en", "de"];
 const CHOICE = "covey.language";
 
 export let language = "en";
+export let locale = "en"; // the language as it is spoken where the person lives: en-GB, de-AT
 let words = {};
 let plural = new Intl.PluralRules("en");
 
@@ -27,6 +28,7 @@ function wanted() {
 /** Fetch the words; before it is done everything is English. */
 export async function loadWords() {
   language = wanted();
+  locale = (navigator.languages ?? []).find((one) => one.slice(0, 2).toLowerCase() === language) ?? language;
   plural = new Intl.PluralRules(language);
   document.documentElement.lang = language;
   if (language === "en") return;
@@ -52,7 +54,7 @@ export function t(english, values = {}) {
 }
 
 export function tn(one, many, n, values = {}) {
-  const all = { n: new Intl.NumberFormat(language).format(n), ...values };
+  const all = { n: new Intl.NumberFormat(locale).format(n), ...values };
   const known = words[one];
   if (Array.isArray(known)) return put(known[form(n, known.length)] || many, all);
   return put(n === 1 ? one : many, all);

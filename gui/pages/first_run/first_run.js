@@ -4,7 +4,7 @@
 // `#/start/recover`, `#/start/words` (the recovery sheet, also later), `#/start/folders`.
 
 import { live } from "../base/api.js";
-import { birdPicture } from "../base/bird.js";
+import { coveyPicture } from "../base/bird.js";
 import { fill, h, Page } from "../base/element.js";
 import { go } from "../base/router.js";
 import { joinStep } from "./join.js";
@@ -30,7 +30,7 @@ class FirstRun extends Page {
       words: () => wordsStep({ words: this.words, next: () => go(this.words ? "start" : "home", ...(this.words ? ["folders"] : [])) }),
       folders: () => suggestStep({ ends, next: () => go("home") }),
     }[step];
-    fill(this.box, h("span", { class: "first-bird", "aria-hidden": "true" }, birdPicture()), (shown ?? (() => go("start")))());
+    fill(this.box, h("span", { class: "first-bird", "aria-hidden": "true" }, coveyPicture()), (shown ?? (() => go("start")))());
     this.querySelector("h1")?.focus();
     return undefined;
   }

@@ -23,9 +23,8 @@ export function joinStep({ group = "", server = "", joined }) {
   const address = h("input", { class: "input", type: "url", placeholder: "https://", autocomplete: "off", value: server });
   const fields = {
     group: field(t("Group"), name, t("The name that you and your friends agreed on.")),
-    password: field(t("Password"), password.input, t("The same for everyone in the group.")),
+    password: field(t("Password"), password.input, t("The same for everyone in the group."), password.box),
   };
-  fields.password.insertBefore(password.box, fields.password.children[1]);
   const below = h("div", { "aria-live": "polite" });
   const space = h("div", {}, waiting(1));
   const button = h("button", { class: "button primary wide", type: "submit" }, t("Join"));
@@ -45,8 +44,7 @@ export function joinStep({ group = "", server = "", joined }) {
   return h(
     "div",
     { class: "stack loose" },
-    stepHead(t("Backups with friends"), t("Your files, sealed, on your friends' computers. Theirs on yours.")),
-    stepCount(1),
+    stepHead(t("Backups with friends"), t("Your files, sealed, on your friends' computers. Theirs on yours."), stepCount(1)),
     form,
     h("p", { class: "center" }, h("a", { href: link("start", "recover") }, t("I had Covey on another computer"))),
   );

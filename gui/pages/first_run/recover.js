@@ -20,10 +20,9 @@ export function recoverStep({ ends, recovered }) {
   const address = h("input", { class: "input", type: "url", placeholder: "https://", autocomplete: "off" });
   const fields = {
     group: field(t("Group"), group),
-    password: field(t("Password"), password.input),
+    password: field(t("Password"), password.input, "", password.box),
     words: field(t("Recovery words"), words, t("All {n}, in their order, as they are on the sheet.", { n: WORDS })),
   };
-  fields.password.insertBefore(password.box, fields.password.children[1]);
   words.addEventListener("input", () => {
     const n = wordsOf(words.value).length;
     fields.words.wrong("");

@@ -3,7 +3,9 @@
 import { h } from "../base/element.js";
 import { t } from "../base/i18n.js";
 
-/** The head of a step: its title is where a screen reader begins. */
-export const stepHead = (title, ...more) => h("div", { class: "stack tight first-head" }, h("h1", { tabindex: -1 }, title), more.map((one) => h("p", { class: "soft" }, one)));
+/** The head of a step: its title is where a screen reader begins. `count` may be null. */
+export function stepHead(title, text, count = null) {
+  return h("div", { class: "stack tight first-head" }, count, h("h1", { tabindex: -1 }, title), h("p", { class: "soft" }, text));
+}
 
-export const stepCount = (at) => h("p", { class: "soft small" }, t("Step {at} of 3", { at }));
+export const stepCount = (at) => h("p", { class: "step-count" }, t("Step {at} of 3", { at }));

@@ -43,7 +43,7 @@ export function suggestStep({ ends, next }) {
   const again = async () => { if (await load()) timer = setTimeout(again, AGAIN_MS); };
   again();
   ends(() => clearTimeout(timer));
-  return h("div", { class: "stack loose" }, stepHead(t("What shall I back up?"), t("What you would miss. You can change it any time, here or in your file manager.")), stepCount(3), box);
+  return h("div", { class: "stack loose" }, stepHead(t("What shall I back up?"), t("What you would miss. You can change it any time, here or in your file manager."), stepCount(3)), box);
 }
 
 function nothing() {

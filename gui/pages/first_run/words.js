@@ -21,8 +21,7 @@ export function wordsStep({ words, next }) {
   return h(
     "div",
     { class: "stack loose" },
-    stepHead(t("Your recovery words"), t("These words alone can open your backups. Whoever loses this computer needs them to get the files back.")),
-    words ? stepCount(2) : null,
+    stepHead(t("Your recovery words"), t("These words alone can open your backups. Whoever loses this computer needs them to get the files back."), words ? stepCount(2) : null),
     h(
       "section",
       { class: "card stack loose sheet" },
@@ -34,7 +33,7 @@ export function wordsStep({ words, next }) {
         h("a", { class: "button", href: SHEET, download: "covey-recovery-sheet.pdf", onclick: () => tickIt(tick, kept) }, icon("down"), t("Save as PDF")),
       ),
       h("div", { class: "no-print" }, notice("info", t("Keep the sheet outside of this computer: with your papers, or at a friend's."), t("Nobody else has these words, not even your friends."))),
-      h("label", { class: "row no-print", for: "kept" }, tick, h("span", { class: "grow" }, t("The sheet is printed or saved somewhere safe."))),
+      h("label", { class: "row close no-print", for: "kept" }, tick, h("span", { class: "grow" }, t("The sheet is printed or saved somewhere safe."))),
       h("div", { class: "row no-print" }, done, later),
     ),
   );

@@ -82,7 +82,7 @@ function card(friend, part, most) {
   return h(
     "li",
     { class: `card friend-card ${how}` },
-    h("div", { class: "friend-who" }, h("span", { class: "friend-bird" }, birdPicture({ awake: friend.online })), h("div", { class: "grow" }, h("h2", { class: "clip" }, friend.name), h("p", { class: "soft small" }, seen)), reliability(friend)),
+    h("div", { class: "friend-who" }, h("span", { class: "friend-bird" }, birdPicture({ awake: friend.online })), h("div", { class: "grow" }, h("h2", { class: "clip" }, friend.name), h("p", { class: "row small soft" }, seen, reliability(friend)))),
     h("div", { class: "stack tight" }, h("div", { class: "row apart small" }, h("span", { class: "soft" }, t("keeps of your backup")), h("span", { class: "numbers" }, percent(part))), bar(part / most, t("Keeps of your backup"))),
     h(
       "dl",

@@ -13,8 +13,7 @@ export function matrixTable({ friends, rows }) {
   const most = Math.max(1, ...rows.flat());
   return h(
     "table",
-    { class: "matrix" },
-    h("caption", { class: "unseen" }, t("Which parts of your backup each friend keeps")),
+    { class: "matrix", "aria-label": t("Which parts of your backup each friend keeps") },
     h("tbody", {}, friends.map((name, at) => {
       const row = rows[at] ?? [];
       const kept = row.filter((cell) => cell > 0).length / Math.max(1, columns);

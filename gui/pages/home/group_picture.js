@@ -13,6 +13,7 @@ const LABELLED_MAX = 14; // with more friends names would lie upon each other
 const ONE_RING_MAX = 18;
 const LINE_MAX = 9;
 const NAME_LETTERS_MAX = 12;
+const SIZE_OF_BIRD = 1.5;
 export const AWAY_DAYS = 3; // the grace period: from then on a friend counts as away, not asleep
 
 /** "awake", "asleep" or "away" (not seen for days). */
@@ -83,7 +84,7 @@ export class GroupPicture {
   #line(friend, place, part) {
     const width = friend.shares ? 1.5 + part * (LINE_MAX - 1.5) : 0;
     const [fx, fy] = toward(place, 56);
-    const [tx, ty] = toward(place, place.r - 24 * place.scale);
+    const [tx, ty] = toward(place, place.r - 30 * place.scale);
     return svg("line", {
       x1: fx, y1: fy, x2: tx, y2: ty, "stroke-width": width.toFixed(1), "stroke-linecap": "round", "data-line": friend.name,
       class: ["line", mood(friend), this.#gone.has(friend.member) ? "gone" : "", this.#carrying.has(friend.name) ? "carrying" : ""].join(" "),
@@ -94,8 +95,9 @@ export class GroupPicture {
     const [x, y] = toward(place, place.r);
     const how = mood(friend);
     const gone = this.#gone.has(friend.member);
-    const turned = place.cos < -0.05 ? `scale(${-1.25 * place.scale} ${1.25 * place.scale})` : `scale(${1.25 * place.scale})`;
-    const label = this.#friends.length <= LABELLED_MAX && svg("text", { x, y: y + 34 * place.scale, "text-anchor": "middle", class: "friend-name" }, shorten(friend.name));
+    const turned = place.cos < -0.05 ? `scale(${-SIZE_OF_BIRD * place.scale} ${SIZE_OF_BIRD * place.scale})` : `scale(${SIZE_OF_BIRD * place.scale})`;
+    const above = place.sin < -0.5; // so that the name is not upon the line to you
+    const label = this.#friends.length <= LABELLED_MAX && svg("text", { x, y: y + (above ? -30 : 42) * place.scale, "text-anchor": "middle", class: "friend-name" }, shorten(friend.name));
     return svg(
       "g",
       {
@@ -103,7 +105,7 @@ export class GroupPicture {
         "aria-pressed": String(gone), "aria-label": this.#tell(friend, how, part), onclick: () => this.#toggle(at),
       },
       svg("title", {}, this.#tell(friend, how, part)),
-      svg("circle", { cx: x, cy: y, r: 30 * place.scale, class: "perch" }),
+      svg("circle", { cx: x, cy: y, r: 33 * place.scale, class: "perch" }),
       svg("g", { transform: `translate(${x.toFixed(1)} ${y.toFixed(1)}) ${turned} translate(-17 -16)` }, bird({ awake: how === "awake" })),
       label,
     );
@@ -151,7 +153,7 @@ function ring(count) {
     const second = at < inner;
     const [of, index] = inner ? (second ? [inner, at] : [count - inner, at - inner]) : [count, at];
     const angle = (index / of) * 2 * Math.PI - Math.PI / 2 + (second ? Math.PI / of : 0);
-    const r = inner ? (second ? 118 : 190) : 158;
+    const r = inner ? (second ? 118 : 192) : 164;
     const scale = inner ? 0.62 : count > 10 ? 0.82 : 1;
     places.push({ r, scale, cos: Math.cos(angle), sin: Math.sin(angle) });
   }

@@ -8,6 +8,7 @@ import { icon } from "../base/icons.js";
 import { link } from "../base/router.js";
 import { told } from "../base/told.js";
 import { invitation } from "../friends/invite.js";
+import { fortnight } from "./fortnight.js";
 import { GroupPicture } from "./group_picture.js";
 import { imagined, nights, sentence } from "./sentence.js";
 import { WorkCard } from "./work.js";
@@ -22,11 +23,12 @@ class Home extends Page {
     this.say = h("h1", { class: "say" });
     this.more = h("p", { class: "soft" });
     this.nights = h("p", { class: "soft nights" });
+    this.weeks = h("div", {});
     this.warnings = h("div", { class: "stack tight", "aria-live": "polite" });
     this.actions = h("div", { class: "row" });
     this.what = h("p", { class: "imagined", "aria-live": "polite" });
     this.figure = h("figure", { class: "card group-card" }, waiting(4));
-    fill(this, h("div", { class: "home" }, h("div", { class: "home-words stack loose" }, h("div", { class: "stack tight" }, this.say, this.more, this.nights), this.actions, this.work.element, this.warnings), this.figure));
+    fill(this, h("div", { class: "home" }, h("div", { class: "home-words stack loose" }, h("div", { class: "stack tight" }, this.say, this.more, this.nights), this.actions, this.work.element, this.warnings, this.weeks), this.figure));
     this.follow(live.on((state) => this.#state(state)));
     this.follow(() => this.work.leave());
     const minute = setInterval(() => this.#state(live.state), 60_000);
@@ -50,6 +52,7 @@ class Home extends Page {
     if (key !== this.key) {
       this.key = key;
       this.#fetch();
+      this.#fetchNights();
     }
   }
 
@@ -121,6 +124,12 @@ class Home extends Page {
     if (!this.picture.element.isConnected) fill(this.figure, this.picture.element, h("figcaption", { class: "stack tight" }, this.what, legend()));
     this.picture.show(this.friends, this.status.member);
     this.#imagine();
+  }
+
+  /** The last two weeks; Home is whole without them. */
+  async #fetchNights() {
+    const { nights } = await call("activity").catch(() => ({ nights: [] }));
+    if (this.shown) fill(this.weeks, fortnight(nights));
   }
 
   #alone() {
