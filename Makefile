@@ -9,6 +9,7 @@
 #   make bench           the measurements of docs/benchmarks.md
 #   make bench-link      one link: engines x round trips x losses, beside TCP with TLS (as root)
 #   make bench-server    one server: 20,000 members, their memory, their signals, their return
+#   make words           collect the texts of the pages, renew the catalogues of each language
 #   make fuzz            a million hostile cases for the server; FUZZ_RUNS=n for another number
 #   make clean           away with everything that these made
 
@@ -22,7 +23,7 @@ STAMP := $(VENV)/.installed
 PYTHONS := 3.11 3.12 3.13
 FAST := not slow and not system
 
-.PHONY: demo test check test-pythons system bench bench-link bench-server fuzz clean
+.PHONY: demo test check test-pythons system words bench bench-link bench-server fuzz clean
 
 demo: $(STAMP)
 	$(BIN)/python -m bench.demo $(if $(FOLDER),--folder "$(FOLDER)")
@@ -65,6 +66,9 @@ bench-link: $(STAMP)
 
 bench-server: $(STAMP)
 	$(BIN)/python -m bench.server $(if $(JSON),--json $(JSON))
+
+words: $(STAMP)
+	$(BIN)/python -m gui.words
 
 fuzz: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
