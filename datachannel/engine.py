@@ -49,6 +49,8 @@ class EngineLink(Link, Protocol):
     """Whether it goes through a TURN server; None when the engine does not tell."""
 
     @property
+    def closed(self) -> bool: ...
+    @property
     def rtt_s(self) -> float | None: ...
 
 

@@ -19,17 +19,20 @@ from typing import Any
 
 from chunking.keys import MemberKeys
 from datachannel.engines import BestEngine
+from datachannel.mapping import Mapper, MappingEngine
 from datachannel.mesh import Mesh
 from datachannel.rendezvous import Rendezvous
 from peer.api import serve_api
 from peer.blocking import run_blocking
 from peer.doctor.examine import Insight, examine_member, examine_outside
+from peer.doctor.paths import RouterTried
 from peer.doctor.real import RealProbes
 from peer.engine import EngineProcess
 from peer.entering import Joined, card_of, credentials_of, derive, join_somewhere
 from peer.finding.moving import move_group
 from peer.finding.order import LAN, NotFound
-from peer.finding.real import find_for_joining, servers_of
+from peer.finding.real import find_for_joining, lan_address, servers_of
+from peer.finding.routers import find_router, maps_ports, try_router
 from peer.finding.servers import KnownServers, Place
 from peer.finding.spare import SpareServers
 from peer.group import GroupFriends
@@ -141,13 +144,14 @@ async def _assemble(
         random_bytes=random_bytes,
         jitter=_jitter(),
     )
+    mapper = Mapper(partial(find_router, lan_address))
     mesh = Mesh(
         credentials=credentials,
         rendezvous=rendezvous,
         handler=HoldingHandler(store, run_blocking=run_blocking),
         random_bytes=random_bytes,
         wall_clock=wall_s,
-        engine=BestEngine(),
+        engine=MappingEngine(BestEngine(), mapper),
     )
 
     async def move(url: str, *, alone: bool) -> None:
@@ -197,7 +201,7 @@ async def _assemble(
             call=mesh.session,
             offer_bytes=config.offer_bytes,
             used_bytes=store.used_bytes,
-            maps_ports=True,
+            maps_ports=maps_ports(),
         )
         return await examine_member(probes, insight, emit)
 
@@ -208,6 +212,8 @@ async def _assemble(
         asyncio.create_task(_expire_held(store)),
         asyncio.create_task(watch_presence(member, friends)),
     ]
+    if maps_ports():
+        tasks.append(asyncio.create_task(mapper.run()))
     try:
         yield Assembly(node, member, friends)
     finally:
@@ -226,12 +232,13 @@ def _probes(state: StateFolder) -> RealProbes:
         monotonic_s=time.monotonic,  # noqa: TID251 - used in a thread, which has no loop
         random_bytes=random_bytes,
         run_blocking=run_blocking,
-        ask_router=_no_router,
+        ask_router=_ask_router,
     )
 
 
-async def _no_router() -> None:
-    return None
+async def _ask_router() -> RouterTried | None:
+    tried = await try_router(lan_address)
+    return None if tried is None else RouterTried(*tried)
 
 
 async def examine_alone(state: StateFolder, server: str | None) -> AsyncIterator[Event]:
@@ -239,7 +246,8 @@ async def examine_alone(state: StateFolder, server: str | None) -> AsyncIterator
     urls = [server] if server else (await find_for_joining("", LAN))[1]
 
     async def work(emit: Emit) -> Event:
-        return await examine_outside(_probes(state), urls[0] if urls else None, emit)
+        probes, first = _probes(state), urls[0] if urls else None
+        return await examine_outside(probes, first, emit, maps_ports=maps_ports())
 
     async for event in run_job(work):
         yield event

@@ -89,14 +89,16 @@ async def examine_member(probes: Probes, insight: Insight, emit: Emit) -> Event:
     return conclusion(told.findings)
 
 
-async def examine_outside(probes: Probes, server: str | None, emit: Emit) -> Event:
+async def examine_outside(
+    probes: Probes, server: str | None, emit: Emit, *, maps_ports: bool
+) -> Event:
     """What can be looked at before joining; `server` is a URL, or None where there is none."""
     told = _Told(emit)
     if server is not None:
         reached = await probes.server(server)
         told.say(verdicts.server(reached))
         told.say(verdicts.clock(reached.clock_ahead_s))
-    await _look_at_router(probes, told, maps_ports=True)
+    await _look_at_router(probes, told, maps_ports=maps_ports)
     for finding in verdicts.disk(await probes.disk(), offer=0, used=0):
         told.say(finding)
     return conclusion(told.findings)

@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from datachannel.mapping import is_outer
 from peer.doctor.findings import Finding
 
 Address = tuple[str, int]
@@ -144,6 +145,6 @@ def router(tried: RouterTried | None, *, public: bool, wanted: bool) -> Finding 
         return Finding(about, "ok", text)
     if address in _CARRIER:
         text += " The provider shares a public one among customers, so that this helps little."
-    elif address.is_private:
+    elif not is_outer(tried.outside):
         text += " That is no public one: there is another router beyond it."
     return Finding(about, "ok", text)

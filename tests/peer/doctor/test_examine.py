@@ -128,7 +128,7 @@ def test_on_a_network_without_a_server_the_group_says_what_to_do():
 @pytest.mark.parametrize("server", ["https://example.org", None])
 def test_before_joining_a_server_is_looked_at_if_there_is_one(server: str | None):
     events: list[Event] = []
-    last = asyncio.run(examine_outside(Lab(), server, events.append))
+    last = asyncio.run(examine_outside(Lab(), server, events.append, maps_ports=True))
     assert [event["about"] for event in events] == [
         *(["Server", "Clock"] if server else []),
         *("Router", "Disk", "Disk"),
