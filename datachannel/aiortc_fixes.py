@@ -18,7 +18,7 @@ import logging
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import aioice
@@ -40,6 +40,7 @@ from aiortc import (
 from aiortc.rtcicetransport import connection_kwargs
 
 from datachannel.aiortc_fixes_dtls import DirectDtls
+from datachannel.aiortc_fixes_relay import TurnServer, first_granted, turn_servers
 from datachannel.aiortc_fixes_send import QuickSctp
 from datachannel.aiortc_fixes_socket import DemultiplexingProtocol, bind
 
@@ -50,6 +51,7 @@ CONSENT_EVERY_S = 5.0
 CONSENT_S_MAX = 30.0  # RFC 7675's own limit
 RELAY_HOLD_S = 2.0  # pion's default too: a direct path is found within it, or hardly ever
 GATHER_S_MAX = 3  # aioice waits 5 s for a STUN server that is silent, out of our 15 s
+SILENT_S = 1.0  # STUN that is silent for so long, while TURN answers over TCP: UDP is shut
 CHANNEL_RETRY_S = 5.0
 LOOPBACK = "127.0.0.1"
 
@@ -124,12 +126,15 @@ class SteadyConnection(DirectFirstConnection):
     """Finds addresses on a computer without a network, quickly, and hands data on without a detour.
 
     aioice never offers a loopback address, so that on a computer that is offline two members
-    have no candidates at all. A silent STUN server holds everything up for 5 s. Its sockets take
-    a packet in a system call (aiortc_fixes_socket.py), and each packet goes through a queue.
+    have no candidates at all. A silent STUN server holds everything up for 5 s, and of several
+    TURN servers it asks one (aiortc_fixes_relay.py). Its sockets take a packet in a system call
+    (aiortc_fixes_socket.py), and each packet goes through a queue.
     """
 
     take: Callable[[bytes], None] | None = None
     """Who gets the data; while there is nobody, it waits for `recv`."""
+    relays: Sequence[TurnServer] = ()
+    """Who may be asked for a relay."""
 
     async def get_component_candidates(
         self, component: int, addresses: list[str], timeout: int = GATHER_S_MAX
@@ -137,7 +142,6 @@ class SteadyConnection(DirectFirstConnection):
         timeout = min(timeout, GATHER_S_MAX)
         if self._transport_policy == TransportPolicy.ALL:
             addresses = [address for address in addresses if _can_bind(address)] or [LOOPBACK]
-        deadline = asyncio.get_running_loop().time() + timeout
         protocols = []
         for address in addresses:
             with contextlib.suppress(OSError):  # it may have gone a moment ago
@@ -151,15 +155,32 @@ class SteadyConnection(DirectFirstConnection):
                 for protocol in protocols
                 if ":" not in protocol.local_candidate.host
             ]
-        # Without addresses of ours, the base class finds the relay alone.
-        relayed = await super().get_component_candidates(component, [], timeout)
-        if asked:
-            left_s = max(0.0, deadline - asyncio.get_running_loop().time())
-            done, pending = await asyncio.wait(asked, timeout=left_s)
-            candidates += [task.result()[0] for task in done if task.exception() is None]
-            for task in pending:
+        try:
+            began = asyncio.get_running_loop().time()
+            granted = await first_granted(
+                self.relays, lambda server: self._ask(server, component), timeout_s=timeout
+            )
+            udp_is_shut = granted is not None and granted[1].transport != "udp"
+            patience_s = SILENT_S if udp_is_shut else timeout
+            if asked:
+                left_s = max(0.0, began + patience_s - asyncio.get_running_loop().time())
+                await asyncio.wait(asked, timeout=left_s)
+        finally:
+            for task in asked:
                 task.cancel()
-        return candidates + relayed
+        candidates += [task.result()[0] for task in asked if _has_answer(task)]
+        if granted is not None:
+            (relay, protocol), _ = granted
+            candidates.append(relay)
+            self._protocols.append(protocol)
+        return candidates
+
+    async def _ask(self, server: TurnServer, component: int) -> tuple[Candidate, StunProtocol]:
+        return await server.grant(
+            component,
+            protocol=lambda: StunProtocol(self),
+            hide=self._transport_policy == TransportPolicy.RELAY,
+        )
 
     def data_received(self, data: bytes, component: int) -> None:
         if self.take is not None:
@@ -189,6 +210,10 @@ class SteadyConnection(DirectFirstConnection):
         super()._pair_remote_candidate(remote_candidate)
 
 
+def _has_answer(task: asyncio.Task[tuple[Candidate, StunProtocol | None]]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
 def _is_loopback(host: str) -> bool:
     return host.startswith("127.") or host == "::1"
 
@@ -208,7 +233,18 @@ class SteadyIceGatherer(RTCIceGatherer):
 
     def __init__(self, iceServers: list[RTCIceServer]) -> None:  # noqa: N803 - aiortc's name
         super().__init__(iceServers=iceServers)
-        self._connection = SteadyConnection(ice_controlling=False, **connection_kwargs(iceServers))
+        self._connection = steady_connection(iceServers)
+
+
+def steady_connection(
+    servers: list[RTCIceServer], policy: TransportPolicy = TransportPolicy.ALL
+) -> SteadyConnection:
+    """A connection that may use all of these STUN and TURN servers."""
+    connection = SteadyConnection(
+        ice_controlling=False, transport_policy=policy, **connection_kwargs(servers)
+    )
+    connection.relays = turn_servers(servers)
+    return connection
 
 
 class _CalmChannelRefresh(turn.TurnClientMixin):

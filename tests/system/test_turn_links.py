@@ -17,10 +17,9 @@ import msgspec
 import pytest
 from aioice.ice import TransportPolicy
 from aiortc import RTCIceServer
-from aiortc.rtcicetransport import connection_kwargs
 
 from datachannel import messages
-from datachannel.aiortc_fixes import FIXED_PARTS, SteadyConnection, SteadyIceGatherer
+from datachannel.aiortc_fixes import FIXED_PARTS, SteadyIceGatherer, steady_connection
 from datachannel.engine import Engine
 from datachannel.errors import Refusal, Unavailable
 from datachannel.joining import OneServer
@@ -53,11 +52,7 @@ class RelayedGatherer(SteadyIceGatherer):
 
     def __init__(self, iceServers: list[RTCIceServer]) -> None:  # noqa: N803 - aiortc's name
         super().__init__(iceServers=iceServers)
-        self._connection = SteadyConnection(
-            ice_controlling=False,
-            transport_policy=TransportPolicy.RELAY,
-            **connection_kwargs(iceServers),
-        )
+        self._connection = steady_connection(iceServers, TransportPolicy.RELAY)
 
 
 def libdatachannel() -> Engine:
