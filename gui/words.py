@@ -5,7 +5,7 @@ the agent; `pages/locale/covey.pot` lists them, `<language>.po` is for translato
 `<language>.json` is made from it for the pages: {text: translation, or list of plural forms}.
 
 The agent's sentences are f-strings whose values stand as {a}, {b}... in the catalogue; the pages
-find the one that fits (base/told.js). A sentence is a string that begins like one and ends like one.
+find the one that fits (base/told.js). A sentence is a string that begins and ends like one.
 """
 
 from __future__ import annotations

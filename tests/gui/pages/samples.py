@@ -153,9 +153,15 @@ def fresh() -> Agent:
     agent.answers["join"] = {"created": False, "words": WORDS}
     agent.answers["mark"] = ["/home/ann/Documents"]
     agent.answers["suggest"] = [
-        {"path": "/home/ann/Documents", "name": "Documents", "exists": True, "files": 3120, "bytes": 4 * GB},
-        {"path": "/home/ann/Pictures", "name": "Pictures", "exists": True, "files": 9311, "bytes": 80 * GB},
-        {"path": "/home/ann/Desktop", "name": "Desktop", "exists": True, "files": 0, "bytes": None},
-        {"path": "/home/ann/Music", "name": "Music", "exists": False, "files": 0, "bytes": 0},
-    ]  # fmt: skip
+        folder("Documents", files=3120, size=4 * GB),
+        folder("Pictures", files=9311, size=80 * GB),
+        folder("Desktop", files=0, size=None),
+        folder("Music", files=0, size=0, exists=False),
+    ]
     return agent
+
+
+def folder(name: str, *, files: int, size: int | None, exists: bool = True) -> dict[str, Any]:
+    """One suggestion; a size of None is being counted."""
+    path = f"/home/ann/{name}"
+    return {"path": path, "name": name, "exists": exists, "files": files, "bytes": size}

@@ -23,6 +23,10 @@ CSP = (
     "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
+QR = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">'
+    '<path d="M0 0h3v3H0zm6 0h3v3H6zM0 6h3v3H0zm4-2h1v1H4z"/></svg>'
+)
 STREAMS = ("backup", "restore", "check", "find", "recover")
 
 
@@ -59,6 +63,10 @@ class Agent:
         """One event of long work."""
         self._send("job", {"job": job, **event})
 
+    def hang_up(self) -> None:
+        """End every event stream, as an agent does that ends."""
+        self._loop.call_soon_threadsafe(lambda: [one.put_nowait(b"") for one in self._listeners])
+
     def asked_for(self, method: str) -> list[dict[str, Any]]:
         return [given for name, given in self.asked if name == method]
 
@@ -74,7 +82,10 @@ class Agent:
         self._listeners.append(queue)
         try:
             while True:
-                await response.write(await queue.get())
+                data = await queue.get()
+                if not data:
+                    return response
+                await response.write(data)
         except (ConnectionResetError, asyncio.CancelledError):
             return response
         finally:
@@ -106,8 +117,7 @@ class Agent:
         return web.Response(body=file.read_bytes(), content_type=kind, charset="utf-8")
 
     async def picture(self, request: web.Request) -> web.Response:
-        drawing = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h3v3H0zm6 0h3v3H6zM0 6h3v3H0zm4-2h1v1H4z"/></svg>'  # noqa: E501
-        return web.Response(text=drawing, content_type="image/svg+xml")
+        return web.Response(text=QR, content_type="image/svg+xml")
 
     def app(self) -> web.Application:
         @web.middleware
