@@ -37,6 +37,9 @@ SHARING = (
     ("covey aiortc", "covey libdatachannel"),
 )
 END = (sys.executable, "-m", "bench.link_ends")
+TOGETHER = (1, 2, 4)  # connections of one pair of friends at the same time
+TOGETHER_LINES = ((50, 0.1), (50, 1.0), (100, 0.1), (100, 1.0))
+TOGETHER_S = 10.0  # slow start is over, and losses have come many times
 RTTS_MS = (0, 20, 50, 100)
 LOSSES_PERCENT = (0.0, 0.1, 1.0)
 
@@ -82,6 +85,30 @@ def shared(one: str, other: str, seconds: float) -> tuple[float, float]:
         ends = [_begin(stack, engine, seconds, on_wire=True) for engine in (one, other)]
         rates = [_result(receiver)["mb_per_s"] for _, receiver in ends]
     return rates[0], rates[1]
+
+
+def together(engine: str, count: int, seconds: float) -> float:
+    """MB/s of so many links at the same time on the wire that is laid. Raises TimeoutError."""
+    with contextlib.ExitStack() as stack:
+        ends = [_begin(stack, engine, seconds, on_wire=True) for _ in range(count)]
+        return sum(_result(receiver)["mb_per_s"] for _, receiver in ends)
+
+
+def together_table(runs: int) -> list[str]:
+    """What several connections to one friend give on lines with losses: medians."""
+    heads = "".join(f" {count} |" for count in TOGETHER)
+    lines = [f"| RTT | loss | MB/s with so many connections |{heads}", "|---|---|---|" + "---|" * 3]
+    for rtt_ms, loss in TOGETHER_LINES:
+        for engine in ("covey libdatachannel", "covey aiortc"):
+            with wire.laid(rtt_ms, loss):
+                rates = [
+                    statistics.median(together(engine, count, TOGETHER_S) for _ in range(runs))
+                    for count in TOGETHER
+                ]
+            found = "".join(f" {rate:.2f} |" for rate in rates)
+            lines.append(f"| {rtt_ms} ms | {loss:g} % | {engine} |{found}")
+            print(lines[-1], file=sys.stderr, flush=True)
+    return lines
 
 
 def _begin(
@@ -193,6 +220,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="lines of JSON as they are measured")
     parser.add_argument("--sharing", action="store_true", help="only how two links share a line")
+    parser.add_argument("--together", action="store_true", help="only several links at once")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--engine", action="append", choices=list(KINDS), help="only this one")
@@ -203,6 +231,9 @@ def main() -> None:
         signal.signal(number, lambda *_: sys.exit("stopped"))  # end all ends and the wire too
     if chosen.sharing:
         print("\n".join(sharing_table(max(chosen.seconds, SHARING_S))))
+        return
+    if chosen.together:
+        print("\n".join(together_table(chosen.runs)))
         return
 
     def say(row: Row) -> None:

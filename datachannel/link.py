@@ -37,6 +37,7 @@ from datachannel.frames import CANCELLED
 from datachannel.messages import Request
 from datachannel.session import STREAMS_MAX, Session
 from datachannel.streams import Stream
+from datachannel.throttle import Throttle
 from signaling.messages import MemberId
 
 __all__ = [
@@ -95,7 +96,9 @@ class Link(Protocol):
 class PeerSession:
     """Requests to and from one member, over one link. `run` it once."""
 
-    def __init__(self, link: Link, handler: Handler, *, initiator: bool) -> None:
+    def __init__(
+        self, link: Link, handler: Handler, *, initiator: bool, throttle: Throttle | None = None
+    ) -> None:
         self.remote = link.remote
         self.bytes_sent = 0
         self.bytes_received = 0
@@ -105,6 +108,7 @@ class PeerSession:
         self.last_used = self._loop.time()
         """When a stream last did something, in the loop's time. Heartbeats do not count."""
         self._session = Session(initiator=initiator, now=self._loop.time())
+        self._lane = (throttle or Throttle()).lane(self)
         self._streams: dict[int, Stream] = {}
         self._handlers: dict[int, asyncio.Task[None]] = {}
         self._free = asyncio.Semaphore(STREAMS_MAX)
@@ -131,6 +135,15 @@ class PeerSession:
         """The round trip of the last heartbeat that was answered."""
         return self._session.rtt_s
 
+    def probe(self) -> None:
+        """Measure the round trip now, unless that is under way."""
+        self._session.probe()
+        self._wakeup.set()
+
+    def take_rtt(self, now: float) -> float | None:
+        """See Session."""
+        return self._session.take_rtt(now)
+
     async def run(self) -> None:
         """Serve the link until it closes. Raises RemoteError if the other side is at fault."""
         try:
@@ -145,6 +158,7 @@ class PeerSession:
                         task.cancel()
         finally:
             self._end()
+            self._lane.close()
             self._ended.set()
             await self._link.close()
         if self._violation is not None:
@@ -278,7 +292,7 @@ class PeerSession:
 
     def _add(self, stream_id: int) -> Stream:
         stream = self._streams[stream_id] = Stream(
-            self._session, stream_id, wake=self._wake, blame=self._blame
+            self._session, stream_id, lane=self._lane, wake=self._wake, blame=self._blame
         )
         self._wake()
         return stream

@@ -24,6 +24,7 @@ from datachannel.errors import RemoteError, Unavailable
 from datachannel.link import Handler, PeerSession
 from datachannel.pace import Pace
 from datachannel.tasks import Tasks
+from datachannel.throttle import Throttle
 from signaling.messages import MemberId
 
 IDLE_S = 60.0
@@ -69,6 +70,7 @@ class Mesh:
         random_bytes: Callable[[int], bytes],
         wall_clock: Callable[[], float],
         engine: Engine,
+        throttle: Throttle | None = None,
         idle_timeout_s: float = IDLE_S,
         attempt_timeout_s: float = ATTEMPT_S_MAX,
     ) -> None:
@@ -76,6 +78,7 @@ class Mesh:
         self._port = rendezvous
         self._handler = handler
         self._engine = engine
+        self._throttle = throttle
         self._idle_timeout_s = idle_timeout_s
         self._tasks = Tasks()
         self._calls = Calls(
@@ -149,7 +152,9 @@ class Mesh:
 
     async def _keep(self, member: MemberId, link: EngineLink) -> None:
         """Serve a link that was proven, for as long as it lives."""
-        session = PeerSession(link, self._handler, initiator=self._me < member)
+        session = PeerSession(
+            link, self._handler, initiator=self._me < member, throttle=self._throttle
+        )
         before = self._open.get(member)
         mine = self._open[member] = _Open(session, link, Pace(_now()))
         self._calls.settle(member, session)

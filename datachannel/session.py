@@ -76,6 +76,7 @@ class Session:
         self._last_received = self._last_sent = self._last_ping = now
         self._ping_number = 0
         self._ping_sent_at: float | None = None
+        self._is_rtt_new = False
         self._is_ping_due = False
         self._pong: bytes | None = None
         self._is_silent = False
@@ -151,6 +152,20 @@ class Session:
         elif now >= self._ping_at():
             self._last_ping = now
             self._is_ping_due = True
+
+    def probe(self) -> None:
+        """Measure the round trip now, unless that is under way."""
+        if self._ping_sent_at is None:
+            self._is_ping_due = True
+
+    def take_rtt(self, now: float) -> float | None:
+        """The round trip measured since the last call, or for how long one has been under way when
+        that is longer than the one before; else None."""
+        if self._ping_sent_at is not None:
+            age_s = now - self._ping_sent_at
+            return age_s if self.rtt_s is not None and age_s > self.rtt_s else None
+        is_new, self._is_rtt_new = self._is_rtt_new, False
+        return self.rtt_s if is_new else None
 
     def next_event(self) -> Event | None:
         """What happened, in order; None when there is no more."""
@@ -251,6 +266,7 @@ class Session:
         if self._ping_sent_at is not None and int.from_bytes(token, "big") == self._ping_number:
             self.rtt_s = max(now - self._ping_sent_at, 0.0)
             self._ping_sent_at = None
+            self._is_rtt_new = True
 
     def _take_open(self, stream_id: int, payload: bytes) -> None:
         if stream_id % 2 == self._parity or stream_id <= self._last_remote_id:

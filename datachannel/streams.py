@@ -16,6 +16,7 @@ from datachannel.errors import Refusal, RemoteError, Unavailable
 from datachannel.frames import CANCELLED, CODES
 from datachannel.messages import Answer, Refused, encode_message
 from datachannel.session import Session
+from datachannel.throttle import Lane
 
 
 class Stream:
@@ -31,16 +32,19 @@ class Stream:
         session: Session,
         stream_id: int,
         *,
+        lane: Lane,
         wake: Callable[[], None],
         blame: Callable[[RemoteError], None],
     ) -> None:
         self._session = session
         self._blame = blame
         self._id = stream_id
+        self._lane = lane
         self._wake = wake
         self._items: deque[tuple[Answer | bytes, int]] = deque()
         self._arrived = asyncio.Event()
         self._sendable = asyncio.Event()
+        self._is_allowed = False  # the first item has waited for its turn
         self._is_complete = False  # the other side finished
         self._failure: Exception | None = None
         self._refused_with: str | None = None  # by this side
@@ -62,6 +66,8 @@ class Stream:
             while start < len(view):
                 part = view[start : start + self._session.data_bytes]
                 await self._may_send(len(part))
+                await self._lane.up(len(part))
+                await self._may_send(len(part))  # the stream may have ended meanwhile
                 self._session.send_data(self._id, part)
                 self._wake()
                 start += len(part)
@@ -73,7 +79,7 @@ class Stream:
 
     async def receive(self) -> Answer | bytes | None:
         """The next message or piece of data; None when the other side has finished."""
-        while not self._items:
+        while not await self._is_next_allowed():
             if self._is_complete:
                 return None
             if self._failure is not None:
@@ -81,6 +87,7 @@ class Stream:
             self._arrived.clear()
             await self._arrived.wait()
         item, size = self._items.popleft()
+        self._is_allowed = False
         self._session.consumed(self._id, size)
         self._wake()
         return item
@@ -141,6 +148,13 @@ class Stream:
     def may_send_again(self) -> None:
         """Credit or room came free."""
         self._sendable.set()
+
+    async def _is_next_allowed(self) -> bool:
+        """Whether there is an item, which may be taken now if it is data."""
+        if self._items and not self._is_allowed and isinstance(self._items[0][0], bytes):
+            await self._lane.down(self._items[0][1])
+            self._is_allowed = True
+        return bool(self._items)
 
     async def _may_send(self, size: int) -> None:
         while True:
