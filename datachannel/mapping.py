@@ -78,10 +78,18 @@ class _Port:
 
 
 class Mapper:
-    """Has ports opened and held open. `run` it as one task."""
+    """Has ports opened and held open. `run` it as one task.
 
-    def __init__(self, find: Callable[[], Awaitable[Router | None]]) -> None:
-        self._find = find
+    `find` looks for a router, `network` tells our address; when that changes, it is looked anew.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[], Awaitable[Router | None]],
+        network: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self._find, self._network = find, network
+        self._at: str | None = None
         self._router: Router | None = None
         self._outside = ""
         self._look_at = 0.0
@@ -96,6 +104,9 @@ class Mapper:
         """Until cancelled; then all ports are closed."""
         try:
             while True:
+                if self._network() != self._at:
+                    self._at, self._look_at = self._network(), 0.0
+                    self._ports.clear()  # they are another router's
                 if _now() >= self._look_at:
                     await self._look()
                 await self._tend()
@@ -141,6 +152,9 @@ class Mapper:
             self._outside = "" if self._router is None else await self._router.outside()
         except RouterRefused as error:
             _log.info("the router opens no ports: %s", error)
+            self._router = None
+        except Exception as error:  # whatever is said on a local network must not end the looking
+            _log.warning("what a router says is not understood", exc_info=error)
             self._router = None
         if self._outside and not is_outer(self._outside):
             self._outside = ""  # another router beyond it keeps everybody out

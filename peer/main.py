@@ -144,7 +144,7 @@ async def _assemble(
         random_bytes=random_bytes,
         jitter=_jitter(),
     )
-    mapper = Mapper(partial(find_router, lan_address))
+    mapper = Mapper(partial(find_router, lan_address), lan_address)
     mesh = Mesh(
         credentials=credentials,
         rendezvous=rendezvous,

@@ -104,12 +104,16 @@ class World:
     def __init__(self) -> None:
         self.router: ARouter | None = ARouter()
         self.looks = 0
-        self.mapper = Mapper(self._find)
+        self.is_broken = False
+        self.address: str | None = HERE
+        self.mapper = Mapper(self._find, lambda: self.address)
         self.inner = AnEngine()
         self.engine = MappingEngine(self.inner, self.mapper)
 
     async def _find(self) -> ARouter | None:
         self.looks += 1
+        if self.is_broken:
+            raise ZeroDivisionError
         return self.router
 
     def attempt(self):
@@ -205,6 +209,30 @@ def test_an_outside_address_that_leads_nowhere_is_not_offered(outside: str):
         assert router.opened == 0
 
     in_world(test, outside=outside)
+
+
+def test_in_another_network_another_router_is_looked_for():
+    async def test(world: World, router: ARouter) -> None:
+        assert world.looks == 1
+        world.router, world.address = None, "192.168.9.9"
+        await asyncio.sleep(TICK_S)
+        assert world.looks == 2
+        assert world.mapper.inside == ""
+
+    in_world(test)
+
+
+def test_nothing_that_is_said_on_a_network_ends_the_looking(caplog: pytest.LogCaptureFixture):
+    async def test(world: World, router: ARouter) -> None:
+        world.is_broken = True
+        await asyncio.sleep(LOOK_AGAIN_S + TICK_S)
+        assert world.mapper.inside == ""
+        world.is_broken = False
+        await asyncio.sleep(LOOK_AGAIN_S + TICK_S)
+        assert world.mapper.inside == HERE
+
+    in_world(test)
+    assert "not understood" in caplog.text
 
 
 def test_where_no_address_is_the_routers_nothing_is_opened():
