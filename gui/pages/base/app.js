@@ -7,7 +7,7 @@ import { birdPicture } from "./bird.js";
 import { fill, h } from "./element.js";
 import { loadWords, t } from "./i18n.js";
 import { Layout } from "./layout.js";
-import { go, here, make } from "./router.js";
+import { go, here, make, warm } from "./router.js";
 import "./theme.js";
 
 const FIRST_RUN = "start";
@@ -21,6 +21,7 @@ class App extends HTMLElement {
 
   async connectedCallback() {
     live.open();
+    warm(here().name);
     await loadWords();
     this.#layout = new Layout();
     fill(this, this.#layout.element);

@@ -22,6 +22,12 @@ export function here() {
 export const link = (name, ...rest) => `#/${[name, ...rest].map(encodeURIComponent).join("/")}`;
 export const go = (name, ...rest) => { location.hash = link(name, ...rest); };
 
+/** Begin to fetch what a page needs, before it is known whether it will be shown. */
+export function warm(name) {
+  const [, module, sheet] = PAGES[name];
+  Promise.all([import(module), style(sheet)]).catch(() => {}); // told when the page is made
+}
+
 /** Make the element of a page, with its code and style there. Throws when they cannot be fetched. */
 export async function make(name, rest = []) {
   const [tag, module, sheet] = PAGES[name];

@@ -27,6 +27,7 @@ class Friends extends Page {
     this.follow(live.on((state) => this.#state(state)));
     const again = setInterval(() => this.#fetch(), AGAIN_MS);
     this.follow(() => clearInterval(again));
+    this.follow(() => this.table?.leave());
   }
 
   #state({ status }) {
@@ -39,16 +40,17 @@ class Friends extends Page {
 
   async #fetch() {
     try {
-      const friends = await call("friends");
-      if (!this.shown) return;
-      this.#show(friends);
-      if (friends.length) this.#showMatrix(await call("matrix"));
+      const matrix = call("matrix");
+      matrix.catch(() => {}); // asked at the same time; its problem is told below
+      this.#show(await call("friends"));
+      this.#showMatrix(await matrix);
     } catch (problem) {
       if (this.shown && !this.list.querySelector(".friend-list")) fill(this.list, problemNotice(problem, () => this.#fetch()));
     }
   }
 
   #show(friends) {
+    if (!this.shown) return;
     if (!friends.length) {
       this.head.textContent = "";
       fill(this.list, h("div", { class: "card" }, empty(birdPicture(), t("Nobody else is here yet"), t("Covey keeps your files with friends. Two or three are a good beginning; with five or more any three may vanish."), h("button", { class: "button primary", type: "button", onclick: () => invitation(live.state.status) }, t("Ask a friend")))));
@@ -56,7 +58,8 @@ class Friends extends Page {
     }
     const awake = friends.filter((friend) => friend.online).length;
     this.head.textContent = t("{friends}, {awake}.", { friends: friendsText(friends.length), awake: tn("one of them awake", "{n} of them awake", awake) });
-    const held = new Map(friends.map((friend, at) => [friend, parts(friends)[at]]));
+    const part = parts(friends);
+    const held = new Map(friends.map((friend, at) => [friend, part[at]]));
     const most = Math.max(...held.values(), 1e-9);
     const sorted = [...friends].sort((one, other) => ORDER[mood(one)] - ORDER[mood(other)] || one.name.localeCompare(other.name));
     fill(this.list, h("ul", { class: "friend-list" }, sorted.map((friend) => card(friend, held.get(friend), most))));
@@ -68,10 +71,12 @@ class Friends extends Page {
       return;
     }
     this.matrix.hidden = false;
+    this.table?.leave();
+    this.table = matrixTable(matrix);
     fill(
       this.matrix,
       h("div", { class: "stack tight" }, h("h2", {}, t("Who keeps what")), h("p", { class: "soft" }, t("Your backup from left to right, cut into {n} pieces. Each piece is with several friends, so that a few of them are enough to bring it back.", { n: matrix.packs }))),
-      matrixTable(matrix),
+      this.table.element,
     );
   }
 }

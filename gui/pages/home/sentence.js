@@ -1,7 +1,9 @@
 // The one sentence: how safe everything is. Pure: from what the agent tells to words and a mood.
 
-import { friends, when } from "../base/format.js";
+import { friends, names, when } from "../base/format.js";
 import { t, tn } from "../base/i18n.js";
+
+const NAMED_MAX = 4;
 
 /** { mood: "good" | "warn" | "new", text, more } of a status. */
 export function sentence(status) {
@@ -40,7 +42,7 @@ export function nights(status) {
 export function imagined(status, gone) {
   if (!gone.length) return { safe: null, text: t("Touch friends to see what would be without them.") };
   if (!status.last_snapshot) return { safe: null, text: t("Nothing is backed up yet.") };
-  const who = new Intl.ListFormat(document.documentElement.lang).format(gone.length > 4 ? [friends(gone.length)] : gone);
+  const who = gone.length > NAMED_MAX ? friends(gone.length) : names(gone);
   if (gone.length <= (status.can_vanish ?? 0)) return { safe: true, text: t("Without {who} everything would still be there.", { who }) };
   return { safe: false, text: t("Without {who} some files could be lost.", { who }) };
 }

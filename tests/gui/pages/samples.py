@@ -109,7 +109,7 @@ def group(count: int = 6, **changes: Any) -> Agent:
     online = sum(one["online"] for one in friends)
     state = {
         "joined": True,
-        "status": status(friends=count, friends_online=online, **changes),
+        "status": status(**({"friends": count, "friends_online": online} | changes)),
         "jobs": {},
     }
     return Agent(

@@ -34,8 +34,8 @@ def test_space_says_what_fits_and_what_to_give(opened: Opened):
     page.keyboard.press("End")
     page.get_by_role("button", name="Give this much").click()
     expect(page.get_by_text("You give", exact=False).last).to_be_visible()
-    expect(page.locator(".toast")).to_contain_text("You give 253 GB now.")
-    assert agent.asked_for("set_space") == [{"offer_bytes": 252_900_000_000}]
+    expect(page.locator(".toast")).to_contain_text("You give 250 GB now.")
+    assert agent.asked_for("set_space") == [{"offer_bytes": 250_000_000_000}]
 
 
 def test_friends_who_give_little_are_the_limit(opened: Opened):
