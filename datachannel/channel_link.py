@@ -36,8 +36,6 @@ class ChannelLink:
     """Made by an attempt, usable once that is connected."""
 
     engine = "none"
-    is_relayed: bool | None = None
-    """Whether it goes through a TURN server; None when the engine does not tell."""
 
     def __init__(self, remote: MemberId, close: Callable[[], Awaitable[None]]) -> None:
         self.remote = remote
@@ -52,6 +50,11 @@ class ChannelLink:
     @property
     def closed(self) -> bool:
         return self._lost
+
+    @property
+    def is_relayed(self) -> bool | None:
+        """Whether it goes through a TURN server now; None when the engine does not tell."""
+        return None
 
     @property
     def rtt_s(self) -> float | None:

@@ -45,8 +45,9 @@ class SignalPort(Protocol):
 class EngineLink(Link, Protocol):
     """A Link that knows its round trip, and perhaps its path."""
 
-    is_relayed: bool | None
-    """Whether it goes through a TURN server; None when the engine does not tell."""
+    @property
+    def is_relayed(self) -> bool | None:
+        """Whether it goes through a TURN server now; None when the engine does not tell."""
 
     @property
     def closed(self) -> bool: ...

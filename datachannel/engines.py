@@ -6,7 +6,8 @@ Both speak the same on the wire, so each end chooses for itself, anew for every 
   attempt of a run.
 - aiortc is taken when TURN is offered over TCP or TLS alone, which libdatachannel lacks; and for
   this attempt still when libdatachannel found no address at all, or when servers were to be asked
-  over UDP and none of them answered, so that TURN over TCP or TLS may be the only way out.
+  over UDP and none of them answered, so that TURN over TCP or TLS may be the only way out; and when
+  this computer has IPv6 alone and its relay IPv4, which is all that TURN servers are asked for.
 - After an attempt with libdatachannel that failed, aiortc has its turn with that friend, for ten
   minutes or until an attempt of its own fails.
 
@@ -23,6 +24,7 @@ from typing import Final
 from datachannel import libdatachannel_trial
 from datachannel.engine import Attempt, Engine, EngineLink
 from datachannel.errors import Unavailable
+from datachannel.relays import has_stream_turn, has_udp_turn, is_udp
 from datachannel.signals import Candidate, Description
 from datachannel.webrtc import AiortcEngine
 from signaling.messages import IceServer, MemberId
@@ -162,7 +164,7 @@ class BestAttempt:
 
     def _is_enough(self, described: Description) -> bool:
         """Whether the fast engine has found what this computer can offer."""
-        if not described.candidates:
+        if not described.candidates or _is_cut_off_from_its_relay(described):
             return False
         asked = any(is_udp(url) for server in self._servers for url in server.urls)
         silent = asked and all(one.kind == "host" for one in described.candidates)
@@ -172,16 +174,9 @@ class BestAttempt:
         return True
 
 
-def is_udp(url: str) -> bool:
-    """Whether a STUN or TURN server is asked over UDP."""
-    return not url.startswith(("turns:", "stuns:")) and not url.endswith("transport=tcp")
-
-
-def has_udp_turn(servers: Sequence[IceServer]) -> bool:
-    """Whether a relay is offered over UDP."""
-    return any(url.startswith("turn") and is_udp(url) for one in servers for url in one.urls)
-
-
-def has_stream_turn(servers: Sequence[IceServer]) -> bool:
-    """Whether a relay is offered over TCP or TLS."""
-    return any(url.startswith("turn") and not is_udp(url) for one in servers for url in one.urls)
+def _is_cut_off_from_its_relay(described: Description) -> bool:
+    """Whether the relay's address is of a family that this computer has no address of: an IPv4
+    relay of a computer with IPv6 alone, which libjuice asks for and then cannot use."""
+    relays = {":" in one.address for one in described.candidates if one.kind == "relay"}
+    own = {":" in one.address for one in described.candidates if one.kind != "relay"}
+    return bool(relays - own)

@@ -38,12 +38,16 @@ from datachannel.channel_link import (
 from datachannel.errors import Unavailable
 from datachannel.libdatachannel_pair import is_relayed
 from datachannel.libdatachannel_sdp import MEDIA_ID, NotUnderstood, description_of, line_of, sdp_of
+from datachannel.relays import has_stream_turn
 from datachannel.signals import Candidate, Description
 from signaling.messages import IceServer, MemberId
 
 STREAM_ID: Final = 0
 GATHER_S_MAX: Final = 3.0
 """A STUN server that is silent would hold everything up for much longer, out of our 15 s."""
+SILENT_S: Final = 1.5
+"""When no server has answered for so long, and there is TURN over TCP or TLS, UDP is probably shut
+and the engine that can use those needs the time. A server is asked twice within it."""
 CLOSE_S_MAX: Final = 3.0
 CUT_BYTES: Final = MESSAGE_BYTES_MAX + 1
 """The library cuts a longer message short and says nothing; one of this length is no frame."""
@@ -61,10 +65,15 @@ class LibdatachannelLink(ChannelLink):
     engine = "libdatachannel"
 
     def __init__(
-        self, remote: MemberId, channel: _core.DataChannel, close: Callable[[], Awaitable[None]]
+        self,
+        remote: MemberId,
+        channel: _core.DataChannel,
+        close: Callable[[], Awaitable[None]],
+        look: Callable[[], bool | None],
     ) -> None:
         super().__init__(remote, close)
         self._channel = channel
+        self._look = look
         self._loop = asyncio.get_running_loop()
         # Between the library's thread and the loop. Each counter has one thread that writes it.
         self._landed: deque[bytes | str] = deque()
@@ -77,6 +86,15 @@ class LibdatachannelLink(ChannelLink):
         channel.set_on_buffered_amount_low(lambda: call(self._loop, self.drained_now))
         channel.set_on_closed(lambda: call(self._loop, self.lose))
         channel.set_on_error(lambda _: call(self._loop, self.lose))
+
+    @property
+    def is_relayed(self) -> bool | None:
+        """Whether it goes through a TURN server now; None when unknown, or over.
+
+        A link opens over the first path that works, often the relay's, and moves to a direct one
+        that is found within the next seconds.
+        """
+        return None if self.closed else self._look()
 
     def destroy(self) -> None:
         """End the channel itself. No callback comes after it. Blocks: not on the loop's thread."""
@@ -124,6 +142,7 @@ class LibdatachannelAttempt:
         self, remote: MemberId, *, offerer: bool, ice_servers: Sequence[IceServer]
     ) -> None:
         self._offerer = offerer
+        self._has_other_way = has_stream_turn(ice_servers)
         self._loop = asyncio.get_running_loop()
         self._gathered = asyncio.Event()
         self._ice_connected = False
@@ -142,7 +161,9 @@ class LibdatachannelAttempt:
                 "covey", negotiated=True, manual_stream=True, stream=STREAM_ID
             )
         )
-        self._link = LibdatachannelLink(remote, channel, self.close)
+        self._link = LibdatachannelLink(
+            remote, channel, self.close, lambda: is_relayed(self._peer.handle, self._remote)
+        )
 
     async def local_description(self, offer: Description | None = None) -> Description:
         """Find our own addresses and say what the other end must know. Raises Unavailable."""
@@ -154,12 +175,21 @@ class LibdatachannelAttempt:
                     raise Unavailable("the other end took the wrong part")
                 await asyncio.to_thread(self._peer.set_remote_description, sdp_of(offer), "offer")
                 await asyncio.to_thread(self._peer.set_local_description, "answer")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(GATHER_S_MAX):
-                    await self._gathered.wait()
-            return description_of(self._peer.get_local_description() or "")
+            return await self._gather()
         except (RTCError, NotUnderstood) as error:
             raise _given_up(error) from None
+
+    async def _gather(self) -> Description:
+        """Wait for what the servers say of us, but not for ever."""
+        for wait_s in (SILENT_S, GATHER_S_MAX - SILENT_S):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._gathered.wait()
+            found = description_of(self._peer.get_local_description() or "")
+            is_silent = all(one.kind == "host" for one in found.candidates)
+            if self._gathered.is_set() or (is_silent and self._has_other_way):
+                break
+        return found
 
     async def connect(self, remote: Description) -> LibdatachannelLink:
         """Connect to the other end; raises Unavailable. After `local_description`, once.
@@ -180,7 +210,6 @@ class LibdatachannelAttempt:
             if self._ice_connected:
                 raise Unavailable("the other end has another certificate, or vanished")
             raise Unavailable("no path to the other end was found")
-        self._link.is_relayed = is_relayed(self._peer.handle, self._remote)
         return self._link
 
     async def add_candidates(self, candidates: Sequence[Candidate], *, complete: bool) -> None:

@@ -1,4 +1,5 @@
-"""The STUN and TURN servers that a member may use now, and when to ask for fresh credentials.
+"""The STUN and TURN servers that a member may use now, of what kind, and when to ask for fresh
+credentials.
 
 Pure. Credentials are good for a while from when they came, by this computer's own clock that only
 goes forward: whose wall clock is right does not matter. They are renewed at half of their time, so
@@ -50,3 +51,18 @@ def usable_ice_servers(servers: Sequence[IceServer]) -> tuple[IceServer, ...]:
         for server in servers
         if server.urls and all(ICE_URL.fullmatch(url) for url in server.urls)
     )
+
+
+def is_udp(url: str) -> bool:
+    """Whether a STUN or TURN server is asked over UDP."""
+    return not url.startswith(("turns:", "stuns:")) and not url.endswith("transport=tcp")
+
+
+def has_udp_turn(servers: Sequence[IceServer]) -> bool:
+    """Whether a relay is offered over UDP."""
+    return any(url.startswith("turn") and is_udp(url) for one in servers for url in one.urls)
+
+
+def has_stream_turn(servers: Sequence[IceServer]) -> bool:
+    """Whether a relay is offered over TCP or TLS."""
+    return any(url.startswith("turn") and not is_udp(url) for one in servers for url in one.urls)

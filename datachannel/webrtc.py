@@ -53,10 +53,15 @@ class AiortcLink(ChannelLink):
     engine = "aiortc"
 
     def __init__(
-        self, remote: MemberId, channel: RTCDataChannel, close: Callable[[], Awaitable[None]]
+        self,
+        remote: MemberId,
+        channel: RTCDataChannel,
+        ice: RTCIceTransport,
+        close: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__(remote, close)
         self._channel = channel
+        self._ice = ice
         channel.bufferedAmountLowThreshold = BUFFERED_BYTES_LOW
         channel.on("open", self.opened_now)
         channel.on("message", self.arrived)
@@ -66,6 +71,11 @@ class AiortcLink(ChannelLink):
         channel.on("error", self._on_error)
         if channel.readyState == "open":
             self.opened_now()
+
+    @property
+    def is_relayed(self) -> bool | None:
+        """Whether the path that ICE has settled on goes through a TURN server."""
+        return aiortc_fixes.is_relayed(self._ice)
 
     @property
     def rtt_s(self) -> float | None:
@@ -106,7 +116,7 @@ class AiortcAttempt:
         channel = RTCDataChannel(
             self._sctp, RTCDataChannelParameters(label="covey", negotiated=True, id=STREAM_ID)
         )
-        self._link = AiortcLink(remote, channel, self.close)
+        self._link = AiortcLink(remote, channel, self._ice, self.close)
         self._dtls.on("statechange", self._watch)
         self._ice.on("statechange", self._watch)
         self._closing: asyncio.Task[None] | None = None
@@ -149,7 +159,6 @@ class AiortcAttempt:
         await self._sctp.start(RTCSctpCapabilities(maxMessageSize=MESSAGE_BYTES_MAX), _SCTP_PORT)
         if not await self._link.opened():
             raise Unavailable("the channel did not open")
-        self._link.is_relayed = aiortc_fixes.is_relayed(self._ice)
         return self._link
 
     async def add_candidates(self, candidates: Sequence[Candidate], *, complete: bool) -> None:

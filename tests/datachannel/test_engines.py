@@ -20,6 +20,8 @@ from tests.support.sctp_harness import run_virtual
 
 BEN, CAT = MemberId(b"b" * 32), MemberId(b"c" * 32)
 HOST = Candidate("host", "192.0.2.1", 4000, 100, "1")
+HOST_IPV6 = Candidate("host", "2001:db8::1", 4000, 100, "1")
+RELAY = Candidate("relay", "198.51.100.2", 4000, 10, "3")
 OUTSIDE = Candidate("srflx", "198.51.100.1", 4000, 90, "2")
 STUN = IceServer(("stun:stun.example:3478",))
 TURN_UDP = IceServer(("turn:turn.example:3478",), "u", "c")
@@ -110,6 +112,25 @@ def test_the_fast_engine_is_taken_where_it_works_and_looked_for_once():
 def test_the_plain_engine_is_taken_when_relays_are_offered_over_tcp_or_tls_alone(servers):
     async def main():
         assert await Both().taken(*servers) == "plain"
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("finds", "engine"),
+    [
+        ((HOST_IPV6, RELAY), "plain"),
+        ((HOST_IPV6, HOST, RELAY), "fast"),
+        ((HOST_IPV6,), "fast"),
+    ],
+)
+def test_the_plain_engine_takes_over_where_the_fast_one_has_a_relay_that_it_cannot_use(
+    finds, engine
+):
+    async def main():
+        both = Both()
+        both.fast.finds = finds
+        assert await both.taken(STUN, TURN_UDP) == engine
 
     run_virtual(main())
 

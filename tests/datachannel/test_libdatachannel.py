@@ -75,6 +75,14 @@ async def test_frames_of_every_size_cross_in_order_in_both_directions(engines):
         assert (pair.anna.engine, pair.ben.engine) == (engines[0].name, engines[1].name)
 
 
+async def test_a_link_tells_of_the_path_that_it_has_now(monkeypatch):
+    """libjuice opens a link over the first path that works, and moves it to a better one."""
+    async with connected(LibdatachannelEngine(), LibdatachannelEngine()) as pair:
+        paths = [True, False]
+        monkeypatch.setattr(libdatachannel, "is_relayed", lambda *_: paths.pop(0))
+        assert (pair.anna.is_relayed, pair.anna.is_relayed) == (True, False)
+
+
 @pytest.mark.slow
 async def test_many_megabytes_cross_whole_in_both_directions_at_once(engines):
     frames = 20_000_000 // 60_000
