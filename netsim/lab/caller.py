@@ -1,12 +1,13 @@
 """A member without a backup: it joins, is called or calls a friend, and sends it bytes.
 
-    python -m netsim.lab.caller URL GROUP NAME
+    python -m netsim.lab.caller URL GROUP NAME best|aiortc
 
-It says a line of JSON when it has joined. Then it does what lines of JSON on its standard input
-say, and answers each with a line: `{"call": NAME, "bytes": N}` calls that member and sends it so
-many bytes as a share; `{"links": true}` tells of its links. Between the lines it is called and
-takes what is sent to it. It ends with its standard input. All below it is the product's own:
-signaling, engines, the handshake, sessions with their credits.
+`best` chooses between the engines as members do. It says a line of JSON when it has joined. Then
+it does what lines of JSON on its standard input say, and answers each with a line:
+`{"call": NAME, "bytes": N}` calls that member and sends it so many bytes as a share;
+`{"links": true}` tells of its links. Between the lines it is called and takes what is sent to it.
+It ends with its standard input. All below it is the product's own: signaling, engines, the
+handshake, sessions with their credits.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ async def take(_: MemberId, request: Any, stream: Stream) -> None:  # noqa: ANN4
 class Caller:
     """A member at work."""
 
-    def __init__(self, url: str, group: str, name: str) -> None:
+    def __init__(self, url: str, group: str, name: str, engine: str) -> None:
         mine = credentials(group, name)
         self._group = group
         card = MemberCard(mine.identity_public_key, name, 10**9, "lab")
@@ -82,7 +83,7 @@ class Caller:
             handler=take,
             random_bytes=os.urandom,  # noqa: TID251
             wall_clock=time.time,  # noqa: TID251
-            engine=BestEngine(),
+            engine=BestEngine() if engine == "best" else BestEngine(find_fast=_nothing),
         )
 
     async def run(self) -> None:
@@ -130,13 +131,22 @@ class Caller:
 
     def _links(self) -> list[dict[str, Any]]:
         return [
-            {"engine": link.engine, "state": link.state, "relayed": link.relayed}
+            {
+                "engine": link.engine,
+                "state": link.state,
+                "relayed": link.relayed,
+                "failure": link.failure,
+            }
             for link in self.mesh.links()
         ]
 
 
 SHARE = hashlib.blake2b(b"a share", digest_size=messages.NAME_BYTES).digest()
 NOISE = random.Random(0).randbytes(1 << 20)
+
+
+async def _nothing() -> None:
+    """No faster engine than aiortc."""
 
 
 async def _noise(offset: int, size: int) -> bytes:

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-GOOD_FOR = datetime.timedelta(days=2)
+GOOD = (datetime.datetime(2000, 1, 1), datetime.datetime(2100, 1, 1))  # noqa: DTZ001 - in UTC
+"""Whatever this computer's clock believes; the keys are thrown away with the lab."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +27,18 @@ class Certificates:
     key: Path
 
 
-def make_certificates(folder: Path, name: str, *, now: datetime.datetime) -> Certificates:
-    """A new authority that certifies a server of this DNS name, good for two days around now."""
+def make_certificates(folder: Path, name: str) -> Certificates:
+    """A new authority that certifies a server of this DNS name."""
     authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Covey's NAT lab")])
     server_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     authority = (
-        _begun(authority_name, authority_name, authority_key.public_key(), now)
+        _begun(authority_name, authority_name, authority_key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(authority_key, hashes.SHA256())
     )
     server = (
-        _begun(server_name, authority_name, server_key.public_key(), now)
+        _begun(server_name, authority_name, server_key.public_key())
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .sign(authority_key, hashes.SHA256())
     )
@@ -55,7 +56,7 @@ def make_certificates(folder: Path, name: str, *, now: datetime.datetime) -> Cer
 
 
 def _begun(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime.datetime
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -63,6 +64,6 @@ def _begun(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - GOOD_FOR / 2)
-        .not_valid_after(now + GOOD_FOR / 2)
+        .not_valid_before(GOOD[0])
+        .not_valid_after(GOOD[1])
     )

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from netsim.lab.homes import Kind, Outcome, expected
 from netsim.lab.network import Home, Network, network
@@ -26,6 +26,9 @@ CONNECT_S_MEDIAN_MAX = 4.0
 CONNECT_S_MAX = 20.0
 MEASURED_BYTES = 8_000_000
 """For the rate: enough that a link's beginning is not all of it, also through a slow relay."""
+
+
+EngineChoice = Literal["best", "aiortc"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,11 @@ class Member:
 
     @classmethod
     @contextmanager
-    def at(cls, home: Home, public: Public, group: str, name: str, log: Path) -> Iterator[Member]:
+    def at(
+        cls, home: Home, public: Public, group: str, name: str, engine: EngineChoice, log: Path
+    ) -> Iterator[Member]:
         """A member while the context lasts; it has begun to join."""
-        command = (sys.executable, "-m", "netsim.lab.caller", public.url, group, name)
+        command = (sys.executable, "-m", "netsim.lab.caller", public.url, group, name, engine)
         with (
             log.open("ab") as errors,
             home.computer.running(
@@ -89,13 +94,15 @@ class Member:
         return self.answer()
 
 
-def meet(one: Home, other: Home, public: Public, folder: Path, size: int) -> Meeting:
+def meet(
+    one: Home, other: Home, public: Public, folder: Path, size: int, engine: EngineChoice
+) -> Meeting:
     """Let a member at one home call one at the other. Raises LabError."""
     group = secrets.token_hex(8)
     log = folder / f"{one.kind}-{other.kind}.log"
     with ExitStack() as stack:
         caller, called = (
-            stack.enter_context(Member.at(home, public, group, name, log))
+            stack.enter_context(Member.at(home, public, group, name, engine, log))
             for home, name in ((one, "anna"), (other, "ben"))
         )
         for member in (caller, called):
@@ -125,13 +132,14 @@ def matrix(
     *,
     size: int = MEASURED_BYTES,
     relay: bool = True,
+    engine: EngineChoice = "best",
 ) -> Iterator[Meeting]:
     """Each pair's meeting, one after the other. Logs lie in `folder`. Raises LabError."""
     with network() as lab, public_servers(lab, folder, relay=relay) as public:
         homes: dict[tuple[Kind, int], Home] = {}
         for pair in pairs:
             one, other = (_home(lab, homes, kind, side) for side, kind in enumerate(pair))
-            yield meet(one, other, public, folder, size)
+            yield meet(one, other, public, folder, size, engine)
 
 
 def _home(lab: Network, homes: dict[tuple[Kind, int], Home], kind: Kind, side: int) -> Home:

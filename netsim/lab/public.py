@@ -7,7 +7,6 @@ port 443, where strict offices let it through, with a certificate of the lab's o
 
 from __future__ import annotations
 
-import datetime
 import os
 import secrets
 import subprocess
@@ -54,7 +53,7 @@ def public_servers(lab: Network, folder: Path, *, relay: bool = True) -> Iterato
     Without `relay` there is a STUN server only. Raises LabError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    made = make_certificates(folder, TURN_NAME, now=datetime.datetime.now(datetime.UTC))
+    made = make_certificates(folder, TURN_NAME)
     secret = folder / "turn.secret"
     secret.touch(0o600)
     secret.write_text(secrets.token_hex(24) + "\n")

@@ -94,6 +94,8 @@ def new_space(name: str) -> Iterator[Space]:
     call("ip", "netns", "add", space.name)
     try:
         space.ip("link", "set", "lo", "up")
+        # Else each device is silent over IPv6 for its first second or two.
+        space.set(ipv6__conf__default__accept_dad=0)
         yield space
     finally:
         _delete(space.name)
