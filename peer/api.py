@@ -75,6 +75,12 @@ class _Url(msgspec.Struct, forbid_unknown_fields=True):
     alone: bool = False
 
 
+class _Limits(msgspec.Struct, forbid_unknown_fields=True):
+    up: str = ""
+    down: str = ""
+    spare: bool | None = None
+
+
 class _Place(msgspec.Struct, forbid_unknown_fields=True):
     snapshot: str
     path: str = ""
@@ -94,6 +100,8 @@ CALLS: dict[str, type[msgspec.Struct]] = {
     "confirm": _Nothing,
     "forget": _Snapshot,
     "move_server": _Url,
+    "limits": _Nothing,
+    "set_limits": _Limits,
     "space": _Nothing,
     "marks": _Nothing,
     "mark": _Paths,
@@ -278,6 +286,12 @@ class ApiClient:
 
     async def move_server(self, url: str, alone: bool = False) -> Answer:
         return _dict(await self._call("move_server", url=url, alone=alone))
+
+    async def limits(self) -> Answer:
+        return _dict(await self._call("limits"))
+
+    async def set_limits(self, up: str = "", down: str = "", spare: bool | None = None) -> Answer:
+        return _dict(await self._call("set_limits", up=up, down=down, spare=spare))
 
     async def space(self) -> Answer:
         return _dict(await self._call("space"))

@@ -18,10 +18,12 @@ from functools import partial
 from typing import Any
 
 from chunking.keys import MemberKeys
+from datachannel.bandwidth import Limits
 from datachannel.engines import BestEngine
 from datachannel.mapping import Mapper, MappingEngine
 from datachannel.mesh import Mesh
 from datachannel.rendezvous import Rendezvous
+from datachannel.throttle import Throttle
 from peer.api import serve_api
 from peer.blocking import run_blocking
 from peer.doctor.examine import Insight, examine_member, examine_outside
@@ -39,8 +41,10 @@ from peer.group import GroupFriends
 from peer.holding.requests import HoldingHandler
 from peer.holding.store import ShareStore
 from peer.jobs import run_job
+from peer.limiting import Limiting
 from peer.member import Emit, Engine, Member
 from peer.node import Identity, Node, local_time
+from peer.politeness import Traffic
 from peer.restore.recover import recover_member
 from peer.service import Event, Service
 from peer.state import AlreadyRunning, Config, Secrets, StateError, StateFolder, drop_unfinished
@@ -145,12 +149,14 @@ async def _assemble(
         jitter=_jitter(),
     )
     mapper = Mapper(partial(find_router, lan_address), lan_address)
+    throttle = Throttle(config.limits, Traffic())
     mesh = Mesh(
         credentials=credentials,
         rendezvous=rendezvous,
         handler=HoldingHandler(store, run_blocking=run_blocking),
         random_bytes=random_bytes,
         wall_clock=wall_s,
+        throttle=throttle,
         engine=MappingEngine(BestEngine(), mapper),
     )
 
@@ -205,10 +211,15 @@ async def _assemble(
         )
         return await examine_member(probes, insight, emit)
 
-    node = Node(member, friends, store, identity, local_time, examine)
+    async def keep_limits(limits: Limits) -> None:
+        await run_blocking(partial(state.update_config, limits=limits))
+
+    limiting = Limiting(throttle, keep_limits)
+    node = Node(member, friends, store, identity, local_time, examine, limiting)
     tasks = [
         asyncio.create_task(friends.run()),
         asyncio.create_task(mesh.run()),
+        asyncio.create_task(throttle.run()),
         asyncio.create_task(_expire_held(store)),
         asyncio.create_task(watch_presence(member, friends)),
     ]
@@ -347,6 +358,7 @@ async def recover(
         member_name=name,
         offer_bytes=space,
         created_ns=time.time_ns(),
+        spare=False,  # a person waits for it
     )
 
     async def work(emit: Emit) -> Event:

@@ -20,6 +20,7 @@ from peer.backup.marks import add_marks, read_marks, remove_marks
 from peer.backup.night import Night
 from peer.catalog import SnapshotRow
 from peer.jobs import Work, run_job
+from peer.limiting import Limiting
 from peer.member import Emit, Member
 from peer.restore.browse import Browser
 from peer.restore.job import PATIENCE_S, RestoreJob, new_fetcher, remembered, scratch_folder
@@ -98,9 +99,11 @@ class Node:
         identity: Identity,
         wall_text: Callable[[int], str],
         examine: Work,
+        limiting: Limiting,
     ) -> None:
         self._m, self._group, self._held = member, group, held
         self._identity, self._wall_text, self._examine = identity, wall_text, examine
+        self._limiting = limiting
         self._doing = ""
         self._pieces = SealedPieces()
 
@@ -223,6 +226,14 @@ class Node:
         row = await self._find_snapshot(snapshot)
         return await self._m.run_blocking(drop_snapshot, self._m, row)
 
+    async def limits(self) -> Answer:
+        """See Service."""
+        return self._limiting.told()
+
+    async def set_limits(self, up: str = "", down: str = "", spare: bool | None = None) -> Answer:
+        """See Service."""
+        return await self._limiting.change(up, down, spare)
+
     async def space(self) -> Answer:
         """See Service."""
         totals = await self._m.run_blocking(self._m.catalog.totals)
@@ -309,7 +320,8 @@ class Node:
                 dry_run=dry_run,
                 patience_s=PATIENCE_S,
             )
-            return await job.run()
+            with self._limiting.hurry():
+                return await job.run()
 
         return self._exclusive("restoring", work)
 

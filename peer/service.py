@@ -149,6 +149,19 @@ class Service(Protocol):
         """
         ...
 
+    async def limits(self) -> Answer:
+        """How much of the line the links may take: up_bytes_per_s and down_bytes_per_s (None: no
+        limit), spare (only what nobody else uses), and what that comes to at this moment:
+        now_up_bytes_per_s, now_down_bytes_per_s (None: no bound).
+        """
+        ...
+
+    async def set_limits(self, up: str = "", down: str = "", spare: bool | None = None) -> Answer:
+        """Change limits, `5Mbit`, `2MB` or `none`, leaving those that are empty or None; answers
+        `limits`.
+        """
+        ...
+
     async def space(self) -> Answer:
         """offer_bytes, held_bytes (others' shares here), friends_offer_bytes, stored_bytes (our
         shares at friends), packed_bytes (the same before coding), chunks.

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -39,6 +40,7 @@ import keyring.errors
 import msgspec
 import platformdirs
 
+from datachannel.bandwidth import Limits
 from peer.finding.servers import Place
 
 CONFIG_VERSION = 1
@@ -80,6 +82,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     secrets_in: str = "file"
     previous_server: str = ""
     moves: int = 0
+    up_bytes_per_s: float | None = None
+    down_bytes_per_s: float | None = None
+    spare: bool = True
+
+    @property
+    def limits(self) -> Limits:
+        """How much of the line its links may take."""
+        return Limits(self.up_bytes_per_s, self.down_bytes_per_s, self.spare)
 
     @property
     def place(self) -> Place:
@@ -264,12 +274,15 @@ class StateFolder:
         place: Place | None = None,
         member_name: str | None = None,
         offer_bytes: int | None = None,
+        limits: Limits | None = None,
     ) -> Config:
         """Change what is given and leave the rest; answers the new config."""
         given: dict[str, object] = {"member_name": member_name, "offer_bytes": offer_bytes}
         if place is not None:
             given |= {"server": place.url, "moves": place.moves, "previous_server": place.previous}
         changes = {name: value for name, value in given.items() if value is not None}
+        if limits is not None:
+            changes |= dataclasses.asdict(limits)
         config = msgspec.structs.replace(self.config(), **changes)
         self._write_config(config)
         return config

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 import click
 
-from peer.cli import doctor, history, looking, membership, output, running, serving, work
+from peer.cli import doctor, history, limits, looking, membership, output, running, serving, work
 from peer.cli.running import ToldToEnd, Wishes
 from peer.finding.order import NotFound
 from peer.service import Problem
@@ -76,6 +76,7 @@ for _verb in (
     history.confirm,
     history.forget,
     doctor.doctor,
+    limits.limit,
     membership.move_server,
     serving.serve,
 ):

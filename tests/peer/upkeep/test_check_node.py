@@ -7,7 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from datachannel.bandwidth import Limits
 from datachannel.engine import LinkInfo
+from datachannel.throttle import Throttle
+from peer.limiting import Limiting
 from peer.member import Emit
 from peer.node import Identity, Node
 from peer.service import Event, Problem
@@ -36,9 +39,14 @@ async def examine(emit: Emit) -> Event:
     raise AssertionError("nobody asks for the doctor here")
 
 
+async def keep(limits: Limits) -> None:
+    raise AssertionError("nobody sets limits here")
+
+
 def node_of(group: SmallGroup) -> Node:
     identity = Identity("smiths", "owner")
-    return Node(group.member, ReachedGroup(), HoldsNothing(), identity, str, examine)
+    limiting = Limiting(Throttle(), keep)
+    return Node(group.member, ReachedGroup(), HoldsNothing(), identity, str, examine, limiting)
 
 
 @pytest.fixture
