@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from bench import link, pipeline, releases, whole
+from bench import link, pipeline, releases, tahoe, whole
 from bench.link_ends import KINDS
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -117,6 +117,7 @@ def main() -> None:
             lambda: releases.section(work, 1),
             lambda: link_table(chosen.runs),
             lambda: whole_table(work),
+            lambda: tahoe.section(work / "beside tahoe", chosen.runs),
         )
         for table in tables:
             part = table()

@@ -12,16 +12,19 @@ from bench.group import LocalGroup
 
 FRIENDS = ("ben", "carla", "david", "emma", "finn")
 FILE_BYTES = 8 << 20
+SIZE = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """Bytes in, seconds, and bytes that went to friends."""
+    """Bytes in, seconds, bytes that went to friends, and how many of how many parts are needed."""
 
     size: int
     backup_s: float
     restore_s: float
     shipped_bytes: int
+    needed: int
+    total: int
 
 
 def make_folder(target: Path, size: int) -> None:
@@ -31,7 +34,7 @@ def make_folder(target: Path, size: int) -> None:
         (target / f"film {number}").write_bytes(os.urandom(FILE_BYTES))
 
 
-def measure(work: Path, size: int = 64 << 20) -> Whole:
+def measure(work: Path, size: int = SIZE) -> Whole:
     """One run: every member shares these cores with all the others."""
     folder = work / "films"
     make_folder(folder, size)
@@ -47,4 +50,6 @@ def measure(work: Path, size: int = 64 << 20) -> Whole:
         begun = time.perf_counter()
         owner.run("restore", "latest", "--to", str(work / "back"))
         restore_s = time.perf_counter() - begun
-    return Whole(size, backup_s, restore_s, summary["shipped_bytes"])
+        code = owner.run("space")
+    shipped = summary["shipped_bytes"]
+    return Whole(size, backup_s, restore_s, shipped, code["needed"], code["total"])
