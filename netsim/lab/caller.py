@@ -117,7 +117,7 @@ class Caller:
         except (Unavailable, RemoteError) as error:
             return {"failure": str(error), "after_s": loop.time() - began}
         mb_per_s = size / (loop.time() - began) / 1e6
-        return {"connect_s": connect_s, "mb_per_s": mb_per_s, "links": self._links()}
+        return {"connect_s": connect_s, "mb_per_s": mb_per_s}
 
     async def _see(self, friend: MemberId) -> None:
         """Wait until the friend is there, but not for ever: the call tells what is wrong."""
