@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.group import covey
+from bench.group import MemberProcess, covey
 from netsim.lab.spaces import Space, end, new_space
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
+SOON_S = 60.0
 ENGINES = ["aiortc"] + ["libdatachannel"] * (sys.version_info >= (3, 12))
 RULES = """
 table inet filter {
@@ -58,6 +60,7 @@ deny 0-65535 0.0.0.0/0 0-65535
 @dataclass
 class Home:
     number: int
+    public: Space
     router: Space
     computer: Space
 
@@ -107,7 +110,7 @@ def homes() -> Iterator[list[Home]]:
             computer.ip("route", "add", "default", "via", f"192.168.{number}.1")
             router.set(ipv4__ip_forward=1)
             router.run("nft", "-f", "-", text=RULES)
-            made.append(Home(number, router, computer))
+            made.append(Home(number, public, router, computer))
         yield made
 
 
@@ -159,6 +162,45 @@ def test_a_port_that_the_router_opens_lets_the_strictest_homes_meet_and_is_close
 def test_without_it_they_do_not_meet(homes: list[Home], engine: str):
     said, _ = meet(homes, engine, ("plain", "plain"))
     assert said == ["no path", "no path"]
+
+
+def test_members_behind_the_strictest_routers_back_up_to_each_other_without_a_relay(
+    homes: list[Home], tmp_path: Path
+):
+    (tmp_path / "password").write_text("gravel-pelican-oboe-thirteen")
+    serve = ("serve", "--host", "11.0.0.1", "--port", "8000", "--data", str(tmp_path / "server"))
+    server = subprocess.Popen(
+        homes[0].public.inside(covey(*serve)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    members = []
+    try:
+        assert server.stdout is not None
+        assert server.stdout.readline()
+        with homes[0].opens_ports(tmp_path, "natpmp"):
+            for home, name in zip(homes, ("anna", "ben"), strict=True):
+                within = home.computer.inside([])
+                environment = {"COVEY_LAN": "off", "COVEY_MAP_PORTS": ""}
+                member = MemberProcess(name, tmp_path / name, None, within, environment)
+                members.append(member)
+                how = ("--space", "100MB", "--name", name, "--server", "http://11.0.0.1:8000")
+                words = ("--words-file", str(tmp_path / f"{name}.words"))
+                password = ("--password-file", str(tmp_path / "password"))
+                member.run("join", "The Strict", "--create", *how, *words, *password)
+                member.start()
+            anna = members[0]
+            (tmp_path / "letter").write_text("Dear friends")
+            anna.run("mark", str(tmp_path / "letter"))
+            deadline = time.monotonic() + SOON_S
+            while not anna.run("status")["friends_online"]:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            assert anna.run("backup")["ok"]
+            (link,) = anna.run("status")["links"]
+            assert (link["state"], link["relayed"]) == ("open", False)
+    finally:
+        for member in members:
+            member.kill()
+        end(server)
 
 
 def test_the_doctor_says_what_the_router_does(homes: list[Home], tmp_path: Path):
