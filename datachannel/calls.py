@@ -171,7 +171,9 @@ class Calls:
             call.calling = False
             call.call_id = None
             if call.wish is not None:
-                if call.failure is not None and call.failure.at >= began:
+                if call.trying is not None:  # the friend did, and its time is over as well
+                    problem = self._problem_of(call.trying, TimeoutError())
+                elif call.failure is not None and call.failure.at >= began:
                     problem = Unavailable(call.failure.why)  # of the attempt that it led to
                 self._note_failure(call, problem)
             self.settle(call.member, problem)

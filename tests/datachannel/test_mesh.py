@@ -238,7 +238,7 @@ def test_why_the_last_attempt_failed_is_remembered_until_one_succeeds(caller, ur
         for member in (low, high):
             member.port.ice_servers = (IceServer(urls),)
             member.engine.hangs = True
-        await unavailable(one, other.id)
+        assert (await unavailable(one, other.id))[0] == why
         await asyncio.sleep(1)  # who answers began a little later
         for member in (low, high):
             assert [(link.state, link.failure) for link in member.mesh.links()] == [("failed", why)]
