@@ -7,7 +7,15 @@ from __future__ import annotations
 
 import click
 
+from netsim.verbs_lab import lab
+from netsim.verbs_study import durability, traffic
+
 
 @click.group()
 def sim() -> None:
     """Simulate groups, or try real networks in a lab."""
+
+
+sim.add_command(durability)
+sim.add_command(traffic)
+sim.add_command(lab)
