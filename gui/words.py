@@ -117,8 +117,8 @@ def missing(catalog: Catalog) -> list[Message]:
     return [one for one in catalog if one.id and not _whole(one.string)]
 
 
-def _whole(text: str | tuple[str, ...] | list[str]) -> bool:
-    return bool(text) if isinstance(text, str) else bool(text) and all(text)
+def _whole(text: str | tuple[str, ...] | list[str] | None) -> bool:
+    return bool(text) if isinstance(text, str) else bool(text and all(text))
 
 
 def main() -> None:

@@ -81,6 +81,10 @@ class _Limits(msgspec.Struct, forbid_unknown_fields=True):
     spare: bool | None = None
 
 
+class _Offer(msgspec.Struct, forbid_unknown_fields=True):
+    offer_bytes: int
+
+
 class _Place(msgspec.Struct, forbid_unknown_fields=True):
     snapshot: str
     path: str = ""
@@ -103,6 +107,7 @@ CALLS: dict[str, type[msgspec.Struct]] = {
     "limits": _Nothing,
     "set_limits": _Limits,
     "space": _Nothing,
+    "set_space": _Offer,
     "marks": _Nothing,
     "mark": _Paths,
     "unmark": _Paths,
@@ -295,6 +300,9 @@ class ApiClient:
 
     async def space(self) -> Answer:
         return _dict(await self._call("space"))
+
+    async def set_space(self, offer_bytes: int) -> Answer:
+        return _dict(await self._call("set_space", offer_bytes=offer_bytes))
 
     async def marks(self) -> list[str]:
         return _texts(await self._call("marks"))

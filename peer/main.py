@@ -44,6 +44,7 @@ from peer.jobs import run_job
 from peer.limiting import Limiting
 from peer.member import Emit, Engine, Member
 from peer.node import Identity, Node, local_time
+from peer.offering import Offering
 from peer.politeness import Traffic
 from peer.restore.recover import recover_member
 from peer.service import Event, Service
@@ -215,7 +216,17 @@ async def _assemble(
         await run_blocking(partial(state.update_config, limits=limits))
 
     limiting = Limiting(throttle, keep_limits)
-    node = Node(member, friends, store, identity, local_time, examine, limiting)
+
+    async def announce(offer_bytes: int) -> None:
+        await rendezvous.update_card(card_of(credentials, config.member_name, offer_bytes))
+
+    offering = Offering(
+        member,
+        store,
+        keep=lambda offer_bytes: state.update_config(offer_bytes=offer_bytes),
+        announce=announce,
+    )
+    node = Node(member, friends, offering, identity, local_time, examine, limiting)
     tasks = [
         asyncio.create_task(friends.run()),
         asyncio.create_task(mesh.run()),

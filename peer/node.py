@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from chunking import chunker
 from datachannel.engine import LinkInfo
+from peer.acquaintance import Acquaintance
 from peer.backup.marks import add_marks, read_marks, remove_marks
 from peer.backup.night import Night
 from peer.catalog import SnapshotRow
@@ -78,6 +79,8 @@ class Held(Protocol):
     def used_bytes(self) -> int: ...
     @property
     def limit_bytes(self) -> int: ...
+    def used_by_owner(self) -> Mapping[bytes, int]: ...
+    async def give(self, offer_bytes: int) -> None: ...
 
 
 @dataclass(slots=True)
@@ -104,6 +107,7 @@ class Node:
         self._m, self._group, self._held = member, group, held
         self._identity, self._wall_text, self._examine = identity, wall_text, examine
         self._limiting = limiting
+        self._acquaintance = Acquaintance(member, held)
         self._doing = ""
         self._pieces = SealedPieces()
 
@@ -178,22 +182,7 @@ class Node:
 
     async def friends(self) -> list[Answer]:
         """See Service."""
-        shares = await self._m.run_blocking(self._m.catalog.shares_per_holder)
-        links = {info.member: info for info in self._group.links() if info.state == "open"}
-        answers = []
-        for member, friend in sorted(self._m.friends.members().items()):
-            link = links.get(member)
-            answers.append(
-                {
-                    "name": friend.card.name,
-                    "member": member.hex(),
-                    "online": friend.online,
-                    "offer_bytes": friend.card.offer_bytes,
-                    "shares": shares.get(member, 0),
-                    "engine": None if link is None else link.engine,
-                }
-            )
-        return answers
+        return await self._acquaintance.friends(self._group.links())
 
     async def snapshots(self) -> list[Answer]:
         """See Service."""
@@ -249,6 +238,11 @@ class Node:
             "needed": needed,
             "total": total,
         }
+
+    async def set_space(self, offer_bytes: int) -> Answer:
+        """See Service."""
+        await self._held.give(offer_bytes)
+        return await self.space()
 
     async def marks(self) -> list[str]:
         """See Service."""

@@ -116,7 +116,8 @@ class Service(Protocol):
 
     async def friends(self) -> list[Answer]:
         """The other members: name, member (hex), online, offer_bytes, shares (of ours, there),
-        and engine, None without a link.
+        held_bytes (theirs, here), last_seen_ns (0 when never), uptime (the part of the time that
+        they are there, None while hardly known) and engine, None without a link.
         """
         ...
 
@@ -166,6 +167,10 @@ class Service(Protocol):
         """offer_bytes, held_bytes (others' shares here), friends_offer_bytes, stored_bytes (our
         shares at friends), packed_bytes (the same before coding), chunks.
         """
+        ...
+
+    async def set_space(self, offer_bytes: int) -> Answer:
+        """From now on give so much; answers `space`. Too little or too much is a Problem."""
         ...
 
     async def marks(self) -> list[str]:

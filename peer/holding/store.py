@@ -102,11 +102,16 @@ class ShareStore:
         """Bytes of shares, beginnings, root records and trash, with what is reserved."""
         return self._used
 
+    def used_by_owner(self) -> dict[bytes, int]:
+        """Bytes kept for each owner, trash left out. Looks at every file: not to be called often."""
+        folders = self._layout.owners()
+        return {bytes.fromhex(folder.name): disk.size_below(folder) for folder in folders}
+
     def free_bytes(self) -> int:
         """How much could be taken now, trash given up."""
         with self._lock:
             of_limit = self.limit_bytes - self._used + self._trash_bytes
-            of_disk = self._disk_free() + self._trash_bytes
+            of_disk = self.room_bytes() + self._trash_bytes
             return max(0, min(of_limit, of_disk))
 
     # --- putting ----------------------------------------------------------------------------
@@ -370,7 +375,7 @@ class ShareStore:
         if more > self.free_bytes():
             raise NoRoom("there is no room left")
         for day in self._layout.trash_days():
-            if self._used + more <= self.limit_bytes and self._disk_free() >= more:
+            if self._used + more <= self.limit_bytes and self.room_bytes() >= more:
                 return
             self._drop_trash(day)
 
@@ -382,7 +387,8 @@ class ShareStore:
         self._used -= size - left
         self._trash_bytes -= size - left
 
-    def _disk_free(self) -> int:
+    def room_bytes(self) -> int:
+        """What the disk could still take, less what always stays free."""
         return shutil.disk_usage(self._layout.root).free - self._free_bytes_min
 
     def close(self) -> None:

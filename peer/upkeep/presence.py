@@ -100,6 +100,14 @@ class Presence:
         notes = self._notes.get(member, Notes())
         return _estimate(notes.seen, notes.watched, SEEN_AT_ONCE)
 
+    def watched_s(self, member: MemberId) -> float:
+        """For how long a friend was watched, discounted by age."""
+        return self._notes.get(member, Notes()).watched
+
+    def last_seen_s(self, member: MemberId) -> float:
+        """When a friend was last seen, by the wall clock; 0 when never."""
+        return self._notes.get(member, Notes()).last_seen_s
+
     def within_day(self, member: MemberId) -> float:
         """The chance that a friend is seen within 24 hours."""
         notes = self._notes.get(member, Notes())

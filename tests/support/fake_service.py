@@ -121,6 +121,15 @@ class FakeService:
         self.calls.append(("move_server", (url, alone)))
         return {"server": url}
 
+    async def limits(self) -> Answer:
+        self._raise()
+        limits = {"up_bytes_per_s": 625_000.0, "down_bytes_per_s": None, "spare": True}
+        return {**limits, "now_up_bytes_per_s": 250_000.0, "now_down_bytes_per_s": 10**7}
+
+    async def set_limits(self, up: str = "", down: str = "", spare: bool | None = None) -> Answer:
+        self.calls.append(("set_limits", (up, down, spare)))
+        return await self.limits()
+
     async def space(self) -> Answer:
         self._raise()
         return {
@@ -131,6 +140,10 @@ class FakeService:
             "packed_bytes": 10**9,
             "chunks": 1000,
         }
+
+    async def set_space(self, offer_bytes: int) -> Answer:
+        self.calls.append(("set_space", offer_bytes))
+        return await self.space()
 
     async def marks(self) -> list[str]:
         self._raise()

@@ -34,6 +34,12 @@ class HoldsNothing:
     used_bytes = 0
     limit_bytes = 1
 
+    def used_by_owner(self) -> dict[bytes, int]:
+        return {}
+
+    async def give(self, offer_bytes: int) -> None:
+        raise AssertionError("nobody gives here")
+
 
 async def examine(emit: Emit) -> Event:
     raise AssertionError("nobody asks for the doctor here")

@@ -1,0 +1,70 @@
+"""What a person wants to know of each friend: there or not, what they give, what they keep.
+
+Everything is read from what others have noted; nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from datachannel.engine import LinkInfo
+from peer.member import Member
+from peer.service import Answer
+from peer.upkeep.presence import read_presence
+
+WATCHED_MIN_S = 24 * 3600
+"""A friend who was watched for less than a day is not called reliable or otherwise."""
+SIZES_GOOD_FOR_S = 60.0
+"""What is kept for friends is added up from all files, so that is done once a minute at most."""
+_NS = 10**9
+
+
+class Kept(Protocol):
+    """What this member keeps for its friends."""
+
+    def used_by_owner(self) -> Mapping[bytes, int]: ...
+
+
+class Acquaintance:
+    """The friends, with facts about each."""
+
+    def __init__(self, member: Member, kept: Kept) -> None:
+        self._m, self._kept = member, kept
+        self._sizes: Mapping[bytes, int] = {}
+        self._sizes_at = float("-inf")
+
+    async def friends(self, links: Iterable[LinkInfo]) -> list[Answer]:
+        """As `Service.friends` tells it, sorted by member id."""
+        call = self._m.run_blocking
+        shares = await call(self._m.catalog.shares_per_holder)
+        presence = await call(read_presence, self._m.catalog)
+        sizes = await self._sizes_now()
+        engines = {info.member: info.engine for info in links if info.state == "open"}
+        now_ns = self._m.wall_clock()
+        answers = []
+        for member, friend in sorted(self._m.friends.members().items()):
+            seen_ns = round(presence.last_seen_s(member) * _NS)
+            watched = presence.watched_s(member) >= WATCHED_MIN_S
+            answers.append(
+                {
+                    "name": friend.card.name,
+                    "member": member.hex(),
+                    "online": friend.online,
+                    "offer_bytes": friend.card.offer_bytes,
+                    "shares": shares.get(member, 0),
+                    "engine": engines.get(member),
+                    "last_seen_ns": now_ns if friend.online else seen_ns,
+                    "uptime": presence.at_once(member) if watched else None,
+                    "held_bytes": sizes.get(bytes(member), 0),
+                }
+            )
+        return answers
+
+    async def _sizes_now(self) -> Mapping[bytes, int]:
+        now = asyncio.get_running_loop().time()
+        if now - self._sizes_at > SIZES_GOOD_FOR_S:
+            self._sizes_at = now
+            self._sizes = await self._m.run_blocking(self._kept.used_by_owner)
+        return self._sizes

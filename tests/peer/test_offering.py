@@ -1,0 +1,85 @@
+"""What is told of friends, and how the space that is given changes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+
+from peer.acquaintance import Acquaintance
+from peer.offering import Offering
+from peer.service import Problem
+from peer.upkeep.presence import SAMPLE_S, note_presence
+from tests.support.small_group import SmallGroup, small_group
+
+GB = 10**9
+
+
+class Shelf:
+    """A store with 100 GB of disk, of which 10 are used."""
+
+    limit_bytes = 50 * GB
+    used_bytes = 10 * GB
+
+    def room_bytes(self) -> int:
+        return 90 * GB
+
+    def used_by_owner(self) -> Mapping[bytes, int]:
+        return {}
+
+
+class Told:
+    def __init__(self) -> None:
+        self.kept: list[int] = []
+        self.announced: list[int] = []
+
+    async def announce(self, offer_bytes: int) -> None:
+        self.announced.append(offer_bytes)
+
+
+@pytest.fixture
+async def group(tmp_path) -> AsyncIterator[SmallGroup]:
+    async with small_group(tmp_path, 3) as group:
+        yield group
+
+
+async def test_a_new_offer_is_kept_obeyed_and_told(group: SmallGroup):
+    shelf, told = Shelf(), Told()
+    offering = Offering(group.member, shelf, keep=told.kept.append, announce=told.announce)
+    await offering.give(80 * GB)
+    assert (shelf.limit_bytes, group.member.offer_bytes) == (80 * GB, 80 * GB)
+    assert (told.kept, told.announced) == ([80 * GB], [80 * GB])
+
+
+@pytest.mark.parametrize(("offer", "code"), [(GB // 2, "too_little"), (101 * GB, "disk_full")])
+async def test_an_offer_that_cannot_be_is_refused(group: SmallGroup, offer: int, code: str):
+    shelf, told = Shelf(), Told()
+    offering = Offering(group.member, shelf, keep=told.kept.append, announce=told.announce)
+    with pytest.raises(Problem) as refused:
+        await offering.give(offer)
+    assert refused.value.code == code
+    assert (shelf.limit_bytes, told.kept, told.announced) == (50 * GB, [], [])
+
+
+async def test_giving_less_is_possible_on_a_full_disk(group: SmallGroup):
+    shelf, told = Shelf(), Told()
+    shelf.room_bytes = lambda: 0  # type: ignore[method-assign]
+    offering = Offering(group.member, shelf, keep=told.kept.append, announce=told.announce)
+    await offering.give(20 * GB)
+    assert shelf.limit_bytes == 20 * GB
+
+
+async def test_each_friend_has_when_it_was_seen_and_how_much_it_uses(group: SmallGroup):
+    member = group.member
+    friends = sorted(member.friends.members())
+    first, now_s = friends[0], member.wall_clock() / GB
+    for sample in range(110):
+        then = now_s - (200 - sample) * SAMPLE_S
+        note_presence(member.catalog, then, [first], friends)
+    shelf = Shelf()
+    shelf.used_by_owner = lambda: {bytes(first): 7}  # type: ignore[method-assign]
+    told = {one["member"]: one for one in await Acquaintance(member, shelf).friends([])}
+    assert told[first.hex()]["held_bytes"] == 7
+    assert told[first.hex()]["uptime"] > 0.5
+    assert told[friends[1].hex()]["held_bytes"] == 0
+    assert told[friends[1].hex()]["uptime"] < 0.5
