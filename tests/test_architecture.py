@@ -46,6 +46,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "rich": ("peer/cli/", "gui/verbs", "netsim/verbs"),
     "babel": ("gui/words.py",),
     "keyring": ("peer/state.py",),
+    "pathspec": ("peer/backup/ignore.py",),
     "mnemonic": ("peer/words.py",),
     "zxcvbn": ("peer/cli/asking.py",),
     "struct": ("chunking/", "datachannel/aiortc_fixes", "peer/pipes.py"),

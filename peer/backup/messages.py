@@ -32,6 +32,7 @@ class StartBackup(msgspec.Struct, frozen=True, tag="start"):
 
     Ranges of packs that the engine asks for are put into `scratch`. `keep` is the retention in
     words; snapshots up to and including `hold` stay whatever it says, those of `forget` go.
+    `ignore` are patterns (`ignore.py`), `meant` all marks, those inside others too.
     """
 
     master: bytes
@@ -48,6 +49,8 @@ class StartBackup(msgspec.Struct, frozen=True, tag="start"):
     keep: str = ""
     hold: bytes = b""
     forget: list[bytes] = []
+    ignore: list[str] = []
+    meant: list[bytes] = []
 
     def __repr__(self) -> str:
         return f"StartBackup({len(self.marks)} marks)"

@@ -15,6 +15,7 @@ from pathlib import Path
 from chunking.formats import PackId
 from chunking.pack import target_for
 from chunking.root import RootRecord
+from peer.backup.ignore import ignored_of
 from peer.backup.marks import outermost, read_marks
 from peer.backup.messages import (
     Failed,
@@ -194,6 +195,8 @@ class Night:
                 keep=str(keep_of(member.catalog, settings)),
                 hold=hold_of(member.catalog, settings, record.counter if record else 0),
                 forget=list(forgotten(member.catalog)),
+                ignore=ignored_of(member.catalog, settings),
+                meant=read_marks(member.catalog),
             )
         )
         ranges = RangeServer(member, engine, scratch)

@@ -22,6 +22,7 @@ from chunking.keys import MemberKeys
 from chunking.seal import Sealer
 from chunking.tree import fit_notes
 from peer.backup.copying import Copying
+from peer.backup.ignore import Ignored
 from peer.backup.indexing import make_index
 from peer.backup.lookahead import count_files
 from peer.backup.marks import read_looks, write_looks
@@ -179,6 +180,7 @@ class BackupRun:
             self._trees.fold,
             self._keep_aside,
             self._note,
+            Ignored(self._start.ignore, [*self._start.marks, *self._start.meant]),
         )
 
     def _last_night(self) -> LastNight:

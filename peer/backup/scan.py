@@ -26,6 +26,7 @@ from chunking.formats import (
     Entry,
 )
 from chunking.tree import decode_snapshot, encode_directory
+from peer.backup.ignore import Ignored
 from peer.backup.listing import (
     LOOK_AGAIN,
     NO_STAMP,
@@ -39,9 +40,12 @@ from peer.backup.listing import (
 )
 from peer.backup.marks import Look, outermost
 from peer.backup.messages import FileJob, FileResult
+from peer.backup.open_directory import OpenDirectory, root_of
 from peer.catalog import Catalog, DirectoryRow, SeenDirectory
 from peer.files import reader
 from peer.files.reader import Found
+
+NO_LONGER_WANTED = "no longer backed up, as you wished; earlier nights still have it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +59,6 @@ class LastNight:
     def of(cls, snapshot: bytes, looks: Mapping[bytes, Look]) -> LastNight:
         """From an encoded snapshot. Raises FormatError."""
         return cls({root.path: root.entry for root in decode_snapshot(snapshot).roots}, looks)
-
-
-@dataclass(slots=True, eq=False)
-class OpenDirectory:
-    """A directory whose entries are not all known yet. `found` is None for a mark's parent."""
-
-    path: bytes
-    found: Found
-    parent: OpenDirectory | None
-    before: DirectoryRow | None = None
-    """How the last scan saw it."""
-    files_print: bytes = LOOK_AGAIN
-    same_files: bool = False
-    """Nothing but folders can have changed here; `entries` has no files then."""
-    kept: bool = False
-    """It cannot be listed tonight, and stays as it was."""
-    entries: dict[bytes, Entry] = field(default_factory=dict)
-    stamps: dict[bytes, Stamp] = field(default_factory=dict)
-    folders: dict[bytes, Entry] = field(default_factory=dict)
-    old_folders: set[bytes] = field(default_factory=set)
-    files: int = 0
-    bytes: int = 0
-    pending: int = 1
-    """Files and directories still to come, and 1 for the walk itself."""
 
 
 class Scan:
@@ -100,7 +80,9 @@ class Scan:
         fold: Callable[[Content], Content],
         keep: Callable[[SeenDirectory, list[bytes]], None],
         note: Callable[[bytes, str], None],
+        ignored: Ignored,
     ) -> None:
+        self._ignored = ignored
         self._exclude = set(exclude)
         self._catalog, self._night_ns, self._last = catalog, night_ns, last
         self._store, self._fold, self._keep, self._note = store, fold, keep, note
@@ -224,6 +206,7 @@ class Scan:
         if self._is_unmounted(directory, listing):
             self._miss(directory.path)
             return
+        listing = self._without_ignored(directory, listing)
         files = [found for found in listing if found.kind != KIND_DIR]
         directory.files_print = files_print(files, self._night_ns)
         before = directory.before
@@ -244,6 +227,25 @@ class Scan:
                     below.append(OpenDirectory(path, found, directory))
         self._stack.extend(reversed(below))
         self._one_less(directory)
+
+    def _without_ignored(self, directory: OpenDirectory, listing: list[Found]) -> list[Found]:
+        """The listing without what the person wants left out.
+
+        What the last night still had is told once more by name: nothing goes in silence.
+        """
+        mark = root_of(directory)
+        prefix = os.path.join(directory.path, b"")
+        kept: list[Found] = []
+        left: list[Found] = []
+        for found in listing:
+            ignored = self._ignored(mark, prefix + found.name, found.name, found.kind == KIND_DIR)
+            (left if ignored else kept).append(found)
+        if left and directory.before is not None:
+            had = decode_listing(self._catalog.listing(directory.path))
+            for found in left:
+                if found.name in had:
+                    self._note(prefix + found.name, NO_LONGER_WANTED)
+        return kept
 
     def _look_at_files(self, directory: OpenDirectory, files: list[Found]) -> Iterator[FileJob]:
         """Take unchanged files from the catalog; yield the others."""

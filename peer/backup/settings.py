@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from chunking.formats import ChunkId
 from chunking.tree import split_ids
+from peer.backup.ignore import next_ignored, without_ignored
 from peer.catalog import Catalog
 from peer.upkeep.retention import Keep, parse_keep
 
@@ -71,7 +72,8 @@ def next_settings(
     catalog: Catalog, settings: Mapping[str, str | int], hold: bytes, counter: int
 ) -> Settings:
     """What root record number `counter` says; a hold counts from the record that began it."""
-    rest = {name: value for name, value in settings.items() if name not in (_HOLD, _HOLD_COUNTER)}
+    rest = without_ignored(settings) | next_ignored(catalog, settings)
+    rest = {name: value for name, value in rest.items() if name not in (_HOLD, _HOLD_COUNTER)}
     rest[_KEEP] = str(keep_of(catalog, settings))
     if not hold:
         return rest
