@@ -1,10 +1,10 @@
 """The two ends of one measured connection, each a process of its own.
 
-    python -m bench.link_ends KIND send|receive OWN_ADDRESS SECONDS
+    python -m bench.link_ends KIND send|receive OWN_ADDRESS SECONDS [spare]
 
 What the ends must know of each other goes over their standard input and output, a line each; what
 was measured goes to the standard error as one line of JSON, after a warm-up. They go on until they
-are killed. `KINDS` says what can be measured.
+are killed. `KINDS` says what can be measured. With `spare`, ours leave the line to others.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ import msgspec
 import uvloop
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
+from datachannel.bandwidth import Limits
 from datachannel.engine import Engine
 from datachannel.link import PeerSession, Stream
 from datachannel.messages import Continue, Put, Request, Stored
 from datachannel.requests import put_share, receive_body
 from datachannel.signals import Description
+from datachannel.throttle import Throttle
 from datachannel.webrtc import AiortcEngine
+from peer.politeness import Traffic
 from signaling.messages import MemberId
 
 FRAME = bytes(60 * 1024)
@@ -97,13 +100,20 @@ def engine_of(kind: str) -> Engine:
     return LibdatachannelEngine()
 
 
+def throttle() -> Throttle:
+    """As this end was told to be."""
+    return Throttle(Limits(spare="spare" in sys.argv[5:]), Traffic())
+
+
 async def ours_send(engine: Engine, meter: Meter) -> None:
     """Two uploads of shares at a time, over our session."""
+    limits = throttle()
     attempt = engine.attempt(BOB, offerer=True, ice_servers=())
     tell(await attempt.local_description())
     answer = await hear(Description)
     assert isinstance(answer, Description)
-    session = PeerSession(await attempt.connect(answer), _refuse, initiator=True)
+    link = await attempt.connect(answer)
+    session = PeerSession(link, _refuse, initiator=True, throttle=limits)
 
     async def read(offset: int, size: int) -> bytes:
         return FRAME[:size]
@@ -112,7 +122,8 @@ async def ours_send(engine: Engine, meter: Meter) -> None:
         while True:
             await put_share(session, b"n" * 32, b"", SHARE_BYTES, read, progress=meter.count)
 
-    await asyncio.gather(session.run(), keep_sending(), keep_sending(), meter.measure())
+    work = (session.run(), limits.run(), keep_sending(), keep_sending(), meter.measure())
+    await asyncio.gather(*work)
 
 
 async def ours_receive(engine: Engine, meter: Meter) -> None:
@@ -308,7 +319,7 @@ KINDS: dict[str, tuple[bool, Callable[..., Awaitable[None]], Callable[..., Await
 
 def main() -> None:
     """Be one end."""
-    kind, part, address, seconds = sys.argv[1:]
+    kind, part, address, seconds = sys.argv[1:5]
     quick, send, receive = KINDS[kind]
     work = (send if part == "send" else receive)(Meter(float(seconds)), address)
     run = uvloop.run if quick else asyncio.run

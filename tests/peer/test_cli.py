@@ -466,6 +466,15 @@ def test_help_names_every_verb():
     ]
 
 
+def test_limits_are_told_and_changed(member: Terminal):
+    told = member("limit").stdout
+    assert "Backups take what nobody else uses." in told
+    assert "Limit out  5 Mbit/s" in told
+    assert "Now        2 Mbit/s out, 80 Mbit/s in" in told
+    assert member.json("limit", "--up", "5Mbit", "--fixed")[1]["up_bytes_per_s"] == 625_000.0
+    assert member.entry.service.calls == [("set_limits", ("5Mbit", "", False))]
+
+
 def test_moving_the_group_tells_how_long_the_old_server_is_needed(member: Terminal):
     told = member("move-server", "https://new.example")
     assert "The group is at https://new.example now." in told.stdout
