@@ -60,20 +60,23 @@ TRAITS = {
 }
 
 
-def expected(one: Kind, other: Kind) -> Outcome:
-    """How two homes meet when everybody does what ICE can do: directly wherever there is a way."""
+def expected(one: Kind, other: Kind, *, relay: bool = True) -> Outcome | None:
+    """How two homes meet when everybody does what ICE can do: directly wherever there is a way,
+    else through the relay, if there is one."""
+    return "direct" if _meet_directly(one, other) else "relayed" if relay else None
+
+
+def _meet_directly(one: Kind, other: Kind) -> bool:
     near, far = TRAITS[one], TRAITS[other]
     if near.ipv6 and far.ipv6:
-        return "direct"  # both fire at once, and each firewall takes it for an answer
+        return True  # both fire at once, and each firewall takes it for an answer
     if not near.mapping or not far.mapping:
-        return "relayed"
-    if "EDM" not in (near.mapping, far.mapping):
-        return "direct"
-    # The port of the symmetric one is known only from what arrives, so it must be let in.
-    open_doors = ("EIF", "ADF")
-    if near.mapping == "EDM":
-        return "direct" if far.filtering in open_doors and far.mapping == "EIM" else "relayed"
-    return "direct" if near.filtering in open_doors else "relayed"
+        return False
+    # A symmetric one's port is known only from what arrives, so the other one must let it in.
+    return all(
+        here.mapping == "EIM" or (there.mapping == "EIM" and there.filtering in ("EIF", "ADF"))
+        for here, there in ((near, far), (far, near))
+    )
 
 
 def every_pair() -> list[tuple[Kind, Kind]]:

@@ -39,6 +39,12 @@ def test_without_udp_everything_is_relayed(closed, other):
     assert expected(closed, other) == "relayed"
 
 
+@pytest.mark.parametrize(("one", "other"), every_pair())
+def test_without_a_relay_those_who_need_one_do_not_meet(one, other):
+    alone = expected(one, other, relay=False)
+    assert (alone or "relayed") == expected(one, other)
+
+
 def test_ipv6_connects_what_it_reaches_and_nothing_else():
     assert expected(Kind.IPV6_ONLY, Kind.DUAL_STACK) == "direct"
     assert expected(Kind.IPV6_ONLY, Kind.IPV6_ONLY) == "direct"
