@@ -38,6 +38,7 @@ from signaling.messages import IceServer, MemberId, Outcome
 ATTEMPT_S_MAX = 15.0  # aioice itself would take 64 s to give up
 CALL_AGAIN_S = 5.0  # "please call" once more, should the first have been lost
 WARN_EVERY_S = 60.0
+SETTLED_S = 5.0  # a link may open over the relay and move to a direct path after it
 ATTEMPTS_MAX = 16  # at a time; each costs sockets
 
 _log = logging.getLogger("covey.datachannel")
@@ -202,10 +203,17 @@ class Calls:
                 raise
             await self._port.report("failed")
             return
-        self._tasks.spawn(self._port.report, outcome_of(link))
+        self._tasks.spawn(self._report, link)
         call.trying = None
         call.calling = False
         await self._keep(call.member, link)
+
+    async def _report(self, link: EngineLink) -> None:
+        """Tell the server how we met, once the path has settled, or as it was when that is over."""
+        first = outcome_of(link)
+        await asyncio.sleep(SETTLED_S)
+        settled = outcome_of(link)
+        await self._port.report(first if settled == "unknown" else settled)
 
     # Being called
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from datachannel import calls, signals
 from datachannel import mesh as mesh_module
-from datachannel.calls import rotated
+from datachannel.calls import SETTLED_S, rotated
 from datachannel.errors import LinkClosed, Unavailable
 from datachannel.mesh import Mesh
 from datachannel.signals import AttemptId, SignalBox
@@ -162,8 +162,25 @@ def test_how_a_link_came_about_is_reported_once_by_who_offered(
     async def main(world: World) -> None:
         low, high = world.members
         await high.mesh.session(low.id)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(SETTLED_S + 0.1)
         assert (low.port.outcomes, high.port.outcomes) == ([outcome], [])
+
+    in_world(main)
+
+
+@pytest.mark.parametrize(("later", "outcome"), [(False, "direct"), (None, "relay")])
+def test_the_path_that_a_link_settles_on_is_reported_or_else_its_first(
+    later: bool | None, outcome: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(MemoryLink, "is_relayed", True)
+
+    async def main(world: World) -> None:
+        low, high = world.members
+        await high.mesh.session(low.id)
+        await asyncio.sleep(0.1)
+        monkeypatch.setattr(MemoryLink, "is_relayed", later)
+        await asyncio.sleep(SETTLED_S)
+        assert low.port.outcomes == [outcome]
 
     in_world(main)
 

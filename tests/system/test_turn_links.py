@@ -20,6 +20,7 @@ from aiortc import RTCIceServer
 
 from datachannel import messages
 from datachannel.aiortc_fixes import FIXED_PARTS, SteadyIceGatherer, steady_connection
+from datachannel.calls import SETTLED_S
 from datachannel.engine import Engine
 from datachannel.errors import Refusal, Unavailable
 from datachannel.joining import OneServer
@@ -141,6 +142,7 @@ async def test_two_members_whose_only_path_is_the_relay_put_a_share(
 
         await put_share(session, NAME, b"header", len(payload), read)
         assert shelves[1].shares == {NAME: payload}
+        await asyncio.sleep(SETTLED_S + 1.0)
         assert await metric(url, "link_outcomes_total", outcome="relay") == 1  # the caller reports
         assert await metric(url, "turn_grants_total") == 2
 
