@@ -29,6 +29,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from peer.calls import CALLS, STREAMS
 from peer.service import Answer, Event, Problem, Service
 from peer.state import write_atomic
 
@@ -39,87 +40,6 @@ TOKEN_BYTES = 32
 BODY_BYTES_MAX = 4 * 1024 * 1024  # a few thousand long paths to mark at once
 LINE_BYTES_MAX = 4 * 1024 * 1024  # the longest event that a client reads
 SHUTDOWN_S = 0.5  # an agent that was told to end waits so long for open requests
-
-
-class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
-    pass
-
-
-class _Paths(msgspec.Struct, forbid_unknown_fields=True):
-    paths: list[str]
-
-
-class _Restore(msgspec.Struct, forbid_unknown_fields=True):
-    snapshot: str
-    to: str
-    paths: list[str] = []
-    overwrite: str = "always"
-    dry_run: bool = False
-
-
-class _Check(msgspec.Struct, forbid_unknown_fields=True):
-    what: str = "listings"
-    percent: float = 100
-
-
-class _Rule(msgspec.Struct, forbid_unknown_fields=True):
-    rule: str
-
-
-class _Snapshot(msgspec.Struct, forbid_unknown_fields=True):
-    snapshot: str
-
-
-class _Url(msgspec.Struct, forbid_unknown_fields=True):
-    url: str
-    alone: bool = False
-
-
-class _Limits(msgspec.Struct, forbid_unknown_fields=True):
-    up: str = ""
-    down: str = ""
-    spare: bool | None = None
-
-
-class _Offer(msgspec.Struct, forbid_unknown_fields=True):
-    offer_bytes: int
-
-
-class _Place(msgspec.Struct, forbid_unknown_fields=True):
-    snapshot: str
-    path: str = ""
-
-
-class _Pattern(msgspec.Struct, forbid_unknown_fields=True):
-    pattern: str
-
-
-# Method of Service -> its arguments. This table is the whole protocol.
-CALLS: dict[str, type[msgspec.Struct]] = {
-    "status": _Nothing,
-    "friends": _Nothing,
-    "snapshots": _Nothing,
-    "history": _Nothing,
-    "keep": _Rule,
-    "confirm": _Nothing,
-    "forget": _Snapshot,
-    "move_server": _Url,
-    "limits": _Nothing,
-    "set_limits": _Limits,
-    "space": _Nothing,
-    "set_space": _Offer,
-    "marks": _Nothing,
-    "mark": _Paths,
-    "unmark": _Paths,
-    "ls": _Place,
-}
-STREAMS: dict[str, type[msgspec.Struct]] = {
-    "find": _Pattern,
-    "backup": _Nothing,
-    "restore": _Restore,
-    "check": _Check,
-    "doctor": _Nothing,
-}
 
 
 class _Door(msgspec.Struct, frozen=True):
@@ -315,6 +235,33 @@ class ApiClient:
 
     async def ls(self, snapshot: str, path: str = "") -> list[Answer]:
         return _dicts(await self._call("ls", snapshot=snapshot, path=path))
+
+    async def tree(
+        self, snapshot: str, path: str = "", offset: int = 0, count: int = 200, begins: str = ""
+    ) -> Answer:
+        given = {"path": path, "offset": offset, "count": count, "begins": begins}
+        return _dict(await self._call("tree", snapshot=snapshot, **given))
+
+    async def versions(self, path: str) -> list[Answer]:
+        return _dicts(await self._call("versions", path=path))
+
+    async def preview(self, snapshot: str, path: str, size_max: int) -> Answer:
+        return _dict(await self._call("preview", snapshot=snapshot, path=path, size_max=size_max))
+
+    async def left_out(self) -> list[Answer]:
+        return _dicts(await self._call("left_out"))
+
+    async def marks_detail(self) -> list[Answer]:
+        return _dicts(await self._call("marks_detail"))
+
+    async def ignore(self) -> Answer:
+        return _dict(await self._call("ignore"))
+
+    async def set_ignore(self, patterns: Sequence[str]) -> Answer:
+        return _dict(await self._call("set_ignore", patterns=list(patterns)))
+
+    async def suggest_ignore(self) -> Answer:
+        return _dict(await self._call("suggest_ignore"))
 
     def find(self, pattern: str) -> AsyncIterator[Event]:
         return self._events("find", pattern=pattern)

@@ -6,12 +6,10 @@ check, while reading status and browsing go on. It starts no threads and opens n
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from chunking import chunker
@@ -22,11 +20,10 @@ from peer.backup.night import Night
 from peer.catalog import SnapshotRow
 from peer.jobs import Work, run_job
 from peer.limiting import Limiting
+from peer.looking import Looking
 from peer.member import Emit, Member
-from peer.restore.browse import Browser
-from peer.restore.job import PATIENCE_S, RestoreJob, new_fetcher, remembered, scratch_folder
-from peer.restore.metadata import SealedPieces
-from peer.service import CHECKS, Answer, Event, Problem, done
+from peer.restore.job import PATIENCE_S, RestoreJob
+from peer.service import CHECKS, Answer, Event, Problem
 from peer.upkeep import drill
 from peer.upkeep.check import Check
 from peer.upkeep.history import drop_snapshot, end_hold, history, hold_warning, set_keep
@@ -91,7 +88,7 @@ class Identity:
     name: str
 
 
-class Node:
+class Node(Looking):
     """Implements `peer.service.Service`."""
 
     def __init__(
@@ -104,12 +101,12 @@ class Node:
         examine: Work,
         limiting: Limiting,
     ) -> None:
-        self._m, self._group, self._held = member, group, held
+        super().__init__(member, self._reached)
+        self._group, self._held = group, held
         self._identity, self._wall_text, self._examine = identity, wall_text, examine
         self._limiting = limiting
         self._acquaintance = Acquaintance(member, held)
         self._doing = ""
-        self._pieces = SealedPieces()
 
     # --- looking ----------------------------------------------------------------------------
 
@@ -212,7 +209,7 @@ class Node:
 
     async def forget(self, snapshot: str) -> Answer:
         """See Service."""
-        row = await self._find_snapshot(snapshot)
+        row = await self.find_snapshot(snapshot)
         return await self._m.run_blocking(drop_snapshot, self._m, row)
 
     async def limits(self) -> Answer:
@@ -259,26 +256,6 @@ class Node:
         marks = await self._m.run_blocking(remove_marks, self._m.catalog, paths)
         return [os.fsdecode(mark) for mark in marks]
 
-    async def ls(self, snapshot: str, path: str = "") -> list[Answer]:
-        """See Service."""
-        row = await self._find_snapshot(snapshot)
-        await self._ready()
-        async with scratch_folder(self._m) as scratch:
-            return await self._browser(scratch).ls(row, path)
-
-    async def find(self, pattern: str) -> AsyncIterator[Event]:
-        """See Service."""
-        rows = await self._m.run_blocking(self._m.catalog.snapshots)
-        await self._ready()
-        count = 0
-        async with scratch_folder(self._m) as scratch:
-            found = self._browser(scratch).find(rows, pattern)
-            async with contextlib.aclosing(found):
-                async for answer in found:
-                    count += 1
-                    yield {"event": "found", **answer}
-        yield done(ok=True, message=f"{count:,} were found.", summary={"found": count})
-
     # --- doing ------------------------------------------------------------------------------
 
     def backup(self) -> AsyncIterator[Event]:
@@ -302,7 +279,7 @@ class Node:
         """See Service."""
 
         async def work(emit: Emit) -> Event:
-            row = await self._find_snapshot(snapshot)
+            row = await self.find_snapshot(snapshot)
             await self._ready()
             job = RestoreJob(
                 self._m,
@@ -329,7 +306,7 @@ class Node:
             if what == "rebuild":
                 return await rebuild(self._m, emit)
             if what == "drill":
-                row = await self._find_snapshot("latest")
+                row = await self.find_snapshot("latest")
                 return drill.told(await drill.Drill(self._m, row, emit, seed=self._seed()).run())
             return await Check(
                 self._m,
@@ -366,29 +343,13 @@ class Node:
 
     # --- helping ----------------------------------------------------------------------------
 
-    async def _ready(self) -> None:
+    async def _reached(self) -> None:
         if not await self._group.ready(READY_S):
             raise Problem(
                 self._group.problem or f"The server {self._group.server} cannot be reached.",
                 "Check this computer's network, or ask whoever runs the server.",
                 code="unreachable",
             )
-
-    def _browser(self, scratch: Path) -> Browser:
-        fetcher = new_fetcher(self._m, scratch, remembered(self._m))
-        return Browser(self._m, fetcher, scratch, self._pieces)
-
-    async def _find_snapshot(self, text: str) -> SnapshotRow:
-        rows = await self._m.run_blocking(self._m.catalog.snapshots)
-        if not rows:
-            raise Problem("There is no snapshot yet.", "Make one: covey backup")
-        if text == "latest":
-            return rows[-1]
-        fitting = [row for row in rows if len(text) >= 4 and row.id.hex().startswith(text)]
-        if len(fitting) == 1:
-            return fitting[0]
-        why = "means more than one snapshot" if fitting else "is no snapshot"
-        raise Problem(f"«{text}» {why}.", "`covey snapshots` lists them; `latest` is the newest.")
 
 
 def _snapshot(row: SnapshotRow) -> Answer:

@@ -212,6 +212,55 @@ class Service(Protocol):
         """
         ...
 
+    async def tree(
+        self, snapshot: str, path: str = "", offset: int = 0, count: int = 200, begins: str = ""
+    ) -> Answer:
+        """A page of one folder, folders first, then by name: snapshot (hex), path, total, folders
+        (how many of them are), offset, entries (as in `ls`, at most `count`), at.
+
+        With `begins`, `at` is the place of the next entry from `offset` on, round and round, whose
+        name begins so, or None. A folder that was looked at is remembered; the newest snapshot's
+        folders are here and need no friend.
+        """
+        ...
+
+    async def versions(self, path: str) -> list[Answer]:
+        """Each version of a file, newest first: snapshot (hex, the newest that has it), time_ns (of
+        that snapshot), since_ns (of the first one in a row that has it), size, mtime_ns.
+        """
+        ...
+
+    async def preview(self, snapshot: str, path: str, size_max: int) -> Answer:
+        """The beginning of a file: kind (text, image or other), type (the media type), size,
+        whole (whether all of it is there), data (base64). A picture is told whole or not at all.
+        """
+        ...
+
+    async def left_out(self) -> list[Answer]:
+        """What the last night left out: path and text (why)."""
+        ...
+
+    async def marks_detail(self) -> list[Answer]:
+        """Each mark: path, kind (file or folder), there (now), files and bytes (of the last night,
+        None when it was not seen by one).
+        """
+        ...
+
+    async def ignore(self) -> Answer:
+        """patterns: what is left out of nights, as in a .gitignore (`peer/backup/ignore.py`)."""
+        ...
+
+    async def set_ignore(self, patterns: Sequence[str]) -> Answer:
+        """Leave these out from the next night on, and nothing else; answers `ignore`."""
+        ...
+
+    async def suggest_ignore(self) -> Answer:
+        """What is usually not worth a backup and lies below the marks: suggestions: [{topic,
+        patterns, files, bytes, places (up to three paths), on}] and whole (False when there is
+        more than was looked at). Takes seconds on a large disk.
+        """
+        ...
+
     def find(self, pattern: str) -> AsyncIterator[Event]:
         """Entries of all snapshots whose name matches a shell pattern, each as it is found.
 

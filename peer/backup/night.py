@@ -16,6 +16,7 @@ from chunking.formats import PackId
 from chunking.pack import target_for
 from chunking.root import RootRecord
 from peer.backup.ignore import ignored_of
+from peer.backup.left_out import LeftOut
 from peer.backup.marks import outermost, read_marks
 from peer.backup.messages import (
     Failed,
@@ -78,7 +79,8 @@ class Night:
     """One night of one member. Use `run` once."""
 
     def __init__(self, member: Member, emit: Emit) -> None:
-        self._m, self._emit = member, emit
+        self._m, self._left_out = member, LeftOut()
+        self._tell = emit
         self._tally = _Tally()
         self._started = 0.0
         self._shipper: Shipper
@@ -88,6 +90,10 @@ class Night:
         self._freed_early = 0  # released while the engine was started
         self._waiting_bytes = 0
         self._removals: set[asyncio.Task[None]] = set()
+
+    def _emit(self, event: Event) -> None:
+        self._left_out.hear(event)
+        self._tell(event)
 
     async def run(self) -> Event:
         """The whole night; the event that ends it. Raises Problem when it cannot begin."""
@@ -114,6 +120,7 @@ class Night:
             await self._resume()
             async with scratch_folder(self._m) as scratch:
                 ready = await self._run_engine(outermost(marks), record, scratch)
+            await self._m.run_blocking(self._left_out.write, self._m.catalog)
             await self._settled(shipping)
             return await self._finish(ready, marks)
         finally:

@@ -14,7 +14,7 @@ from peer.upkeep.retention import parse_keep
 
 def history(member: Member) -> Answer:
     """keep (the retention in words), held (the snapshot up to which all stay, in hex, or None)."""
-    settings, counter = _settings(member)
+    settings, counter = settings_of(member)
     hold = hold_of(member.catalog, settings, counter)
     there = {row.id for row in member.catalog.snapshots()}
     return {
@@ -26,7 +26,7 @@ def history(member: Member) -> Answer:
 
 def hold_warning(member: Member, wall_text: Callable[[int], str]) -> list[str]:
     """What the person should know of a hold, in whole sentences."""
-    settings, counter = _settings(member)
+    settings, counter = settings_of(member)
     hold = hold_of(member.catalog, settings, counter)
     for row in member.catalog.snapshots():
         if row.id == hold:
@@ -52,7 +52,7 @@ def set_keep(member: Member, rule: str) -> Answer:
 
 def end_hold(member: Member) -> Answer:
     """The drastic night was meant: retention goes on. Raises Problem when nothing is held."""
-    settings, counter = _settings(member)
+    settings, counter = settings_of(member)
     hold = hold_of(member.catalog, settings, counter)
     if not hold:
         raise Problem("Nothing is held back: there is nothing to confirm.")
@@ -68,7 +68,8 @@ def drop_snapshot(member: Member, row: SnapshotRow) -> Answer:
     return history(member)
 
 
-def _settings(member: Member) -> tuple[dict[str, str | int], int]:
+def settings_of(member: Member) -> tuple[dict[str, str | int], int]:
+    """The settings of our root record, and its number."""
     try:
         record = member.read_root()
     except (FormatError, OSError):

@@ -35,7 +35,15 @@ log = logging.getLogger("covey.check")
 
 DAMAGED_SUFFIX = ".damaged"
 _BESIDE = ("", "-shm", "-wal")
-KEPT_META = ("drill", "looks", "waiting keep", "waiting ignore", "confirmed", "forgotten")
+KEPT_META = (
+    "drill",
+    "looks",
+    "waiting keep",
+    "waiting ignore",
+    "left out",
+    "confirmed",
+    "forgotten",
+)
 """What the catalog knows beside the marks that no friend does: mostly what a person has decided
 since the last night (`peer.backup.marks`, `peer.backup.settings`)."""
 

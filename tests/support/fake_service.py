@@ -17,6 +17,7 @@ class FakeService:
 
     def __init__(self) -> None:
         self.kept: list[str] = []
+        self.ignored: list[str] = ["*.tmp"]
         self.calls: list[tuple[str, Any]] = []
         self.events: list[Event] = [
             service.progress("scan", files=3, bytes_done=3_000_000),
@@ -190,6 +191,38 @@ class FakeService:
             {"name": ODD_PATH, "kind": "file", **facts},
             {"name": "link", "kind": "link", **facts, "target": "a\nb"},
         ]
+
+    async def tree(
+        self, snapshot: str, path: str = "", offset: int = 0, count: int = 200, begins: str = ""
+    ) -> Answer:
+        self.calls.append(("tree", (snapshot, path, offset, count, begins)))
+        entries = await self.ls(snapshot, path)
+        return {"snapshot": "01" * 32, "path": path, "total": len(entries), "folders": 0,
+                "offset": 0, "at": None, "entries": entries}  # fmt: skip
+
+    async def versions(self, path: str) -> list[Answer]:
+        self.calls.append(("versions", path))
+        return []
+
+    async def preview(self, snapshot: str, path: str, size_max: int) -> Answer:
+        self.calls.append(("preview", (snapshot, path, size_max)))
+        return {"kind": "text", "type": "text/plain", "size": 1, "whole": True, "data": "eA=="}
+
+    async def left_out(self) -> list[Answer]:
+        return [{"path": ODD_PATH, "text": "left out: permission denied"}]
+
+    async def marks_detail(self) -> list[Answer]:
+        return [{"path": ODD_PATH, "kind": "file", "there": True, "files": 1, "bytes": 1}]
+
+    async def ignore(self) -> Answer:
+        return {"patterns": self.ignored}
+
+    async def set_ignore(self, patterns: Sequence[str]) -> Answer:
+        self.ignored = list(patterns)
+        return await self.ignore()
+
+    async def suggest_ignore(self) -> Answer:
+        return {"suggestions": [], "whole": True}
 
     async def find(self, pattern: str) -> AsyncIterator[Event]:
         self._raise()
