@@ -13,6 +13,7 @@ from datachannel.engine import LinkInfo
 from peer.member import Member
 from peer.service import Answer
 from peer.upkeep.presence import read_presence
+from signaling.messages import MemberId
 
 WATCHED_MIN_S = 24 * 3600
 """A friend who was watched for less than a day is not called reliable or otherwise."""
@@ -34,6 +35,7 @@ class Acquaintance:
         self._m, self._kept = member, kept
         self._sizes: Mapping[bytes, int] = {}
         self._sizes_at = float("-inf")
+        self._seen_ns: dict[MemberId, int] = {}
 
     async def friends(self, links: Iterable[LinkInfo]) -> list[Answer]:
         """As `Service.friends` tells it, sorted by member id."""
@@ -45,7 +47,9 @@ class Acquaintance:
         now_ns = self._m.wall_clock()
         answers = []
         for member, friend in sorted(self._m.friends.members().items()):
-            seen_ns = round(presence.last_seen_s(member) * _NS)
+            if friend.online:
+                self._seen_ns[member] = now_ns
+            noted_ns = round(presence.last_seen_s(member) * _NS)
             watched = presence.watched_s(member) >= WATCHED_MIN_S
             answers.append(
                 {
@@ -55,7 +59,7 @@ class Acquaintance:
                     "offer_bytes": friend.card.offer_bytes,
                     "shares": shares.get(member, 0),
                     "engine": engines.get(member),
-                    "last_seen_ns": now_ns if friend.online else seen_ns,
+                    "last_seen_ns": max(noted_ns, self._seen_ns.get(member, 0)),
                     "uptime": presence.at_once(member) if watched else None,
                     "held_bytes": sizes.get(bytes(member), 0),
                 }

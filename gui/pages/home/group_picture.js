@@ -12,6 +12,7 @@ const MIDDLE = SIZE / 2;
 const LABELLED_MAX = 14; // with more friends names would lie upon each other
 const ONE_RING_MAX = 18;
 const LINE_MAX = 9;
+const LINE_MAX_OF_MANY = 3.5;
 const NAME_LETTERS_MAX = 12;
 const SIZE_OF_BIRD = 1.5;
 export const AWAY_DAYS = 3; // the grace period: from then on a friend counts as away, not asleep
@@ -82,12 +83,13 @@ export class GroupPicture {
   }
 
   #line(friend, place, part) {
-    const width = friend.shares ? 1.5 + part * (LINE_MAX - 1.5) : 0;
+    const widest = this.#friends.length > ONE_RING_MAX ? LINE_MAX_OF_MANY : LINE_MAX;
+    const width = friend.shares ? 1 + part * (widest - 1) : 0;
     const [fx, fy] = toward(place, 56);
     const [tx, ty] = toward(place, place.r - 30 * place.scale);
     return svg("line", {
       x1: fx, y1: fy, x2: tx, y2: ty, "stroke-width": width.toFixed(1), "stroke-linecap": "round", "data-line": friend.name,
-      class: ["line", mood(friend), this.#gone.has(friend.member) ? "gone" : "", this.#carrying.has(friend.name) ? "carrying" : ""].join(" "),
+      class: ["line", mood(friend), this.#gone.has(friend.member) ? "gone" : "", friend.shares ? "" : "nothing", this.#carrying.has(friend.name) ? "carrying" : ""].join(" "),
     });
   }
 

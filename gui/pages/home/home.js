@@ -39,13 +39,14 @@ class Home extends Page {
     if (!state?.joined || !state.status) return;
     const { status } = state;
     this.status = status;
-    const { mood, text, more } = sentence(status);
+    this.#showWork(state);
+    const { mood, text, more } = sentence(status, this.running);
     this.say.className = `say ${mood}`;
     if (this.say.textContent !== text) this.say.textContent = text;
     this.more.textContent = more;
     this.more.hidden = !more;
     this.nights.textContent = nights(status).join(" ");
-    this.#showWork(state);
+    this.nights.hidden = !this.nights.textContent;
     this.#showActions(status);
     this.#showWarnings(status);
     const key = JSON.stringify([status.friends, status.friends_online, status.last_snapshot?.id, status.unsafe_packs]);

@@ -5,14 +5,17 @@ import { t, tn } from "../base/i18n.js";
 
 const NAMED_MAX = 4;
 
-/** { mood: "good" | "warn" | "new", text, more } of a status. */
-export function sentence(status) {
+/** { mood: "good" | "warn" | "new", text, more } of a status; `running` while a backup is. */
+export function sentence(status, running = false) {
   const last = status.last_snapshot;
   if (!status.friends) {
     return { mood: "new", text: t("You are the only one here so far."), more: t("Covey keeps your files with friends. Ask one to join: same group, same password.") };
   }
   if (!status.marks.length) {
     return { mood: "new", text: t("Nothing is marked for backup yet."), more: t("Choose the folders that you would miss.") };
+  }
+  if (!last && running) {
+    return { mood: "new", text: t("Your first backup is under way."), more: t("You may close this window; Covey goes on.") };
   }
   if (!last) {
     return { mood: "new", text: t("Nothing is backed up yet."), more: t("Tonight Covey does it by itself, or you start it now.") };

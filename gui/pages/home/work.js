@@ -40,7 +40,7 @@ export class WorkCard {
     this.leave();
     this.job = id;
     this.left = 0;
-    fill(this.element, h("div", { class: "row apart" }, this.stage, this.stop), this.bar, this.facts, this.note);
+    fill(this.element, h("div", { class: "row apart close" }, this.stage, this.stop), this.bar, this.facts, this.note);
     this.element.hidden = false;
     this.stop.hidden = false;
     this.stage.textContent = t("Beginning…");
