@@ -35,6 +35,10 @@ class Unreachable(Unavailable):
     """The server cannot be reached now; the text says why, for a person."""
 
 
+class Silent(Unreachable):
+    """Nothing at all came back, not even a refusal."""
+
+
 class JoinRefused(Exception):
     """The server does not let this member in; `code` is one of `messages.FAILED_CODES`."""
 

@@ -54,6 +54,8 @@ __all__ = [
 
 WAITING_MAX = 1024
 """Requests that wait for a stream. Whoever makes more has lost count."""
+CHECK_S = 6.0
+"""For an answer when the network may have changed: a round trip on a busy line, and some."""
 HANDLERS_MAX = 2 * STREAMS_MAX
 """A handler may work on for a while after its stream has ended."""
 FRAMES_AT_ONCE = 64
@@ -143,6 +145,15 @@ class PeerSession:
     def take_rtt(self, now: float) -> float | None:
         """See Session."""
         return self._session.take_rtt(now)
+
+    async def check(self) -> None:
+        """Close it unless the other side is heard from within a few seconds."""
+        heard = self._session.last_received
+        self.probe()
+        await asyncio.sleep(CHECK_S)
+        if self._session.last_received == heard and not self.closed:
+            _log.info("the network has changed, and a link did not outlive it")
+            await self.close()
 
     async def run(self) -> None:
         """Serve the link until it closes. Raises RemoteError if the other side is at fault."""

@@ -3,7 +3,7 @@
 There is one session for each friend, shared by all who want it, in both directions. calls.py
 makes the links. A link that comes up replaces the one before it: who offers or asks again has
 lost its end. A session without work is closed after a while; a silent one is closed by its own
-heartbeat; of too many the idlest goes.
+heartbeat, one that delivers nothing by a watchdog; of too many the idlest goes.
 
 `session` raises Unavailable for all that can go wrong, and the caller decides when to try again.
 
@@ -28,6 +28,9 @@ from datachannel.throttle import Throttle
 from signaling.messages import MemberId
 
 IDLE_S = 60.0
+STUCK_S = 180.0
+"""Requests that wait for so long without a sign, while heartbeats come, are asked again on another
+link. More than a disk that wakes up, and than the lowest limit makes a stream wait."""
 IDLE_CHECK_S_MAX = 5.0
 LINKS_MAX = 64  # a group has at most 20 holders; beyond it the idlest goes
 
@@ -118,6 +121,13 @@ class Mesh:
         except TimeoutError:
             raise Unavailable("the friend did not answer in time") from None
 
+    def check(self) -> None:
+        """The network may have changed: replace links that are dead soon, not when they are found
+        to be."""
+        if self._tasks.running:
+            for one in self._open.values():
+                self._tasks.spawn(one.session.check)
+
     def links(self) -> list[LinkInfo]:
         """The links there are, those that are being made, and the members to whom the last attempt
         failed; in the order of the members."""
@@ -185,8 +195,9 @@ class Mesh:
             for one in self._open.values():
                 session = one.session
                 one.pace.note(one.total(), loop.time())
-                is_idle = loop.time() - session.last_used >= self._idle_timeout_s
-                if is_idle and not session.open_streams and not session.closed:
+                unused_s = loop.time() - session.last_used
+                is_idle = unused_s >= self._idle_timeout_s and not session.open_streams
+                if (is_idle or unused_s >= STUCK_S) and not session.closed:
                     self._tasks.spawn(session.close)
             try:
                 async with asyncio.timeout(period_s):

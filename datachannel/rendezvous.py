@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from datachannel.credentials import Credentials, MemberCard, seal_card
-from datachannel.joining import JoinRefused, Servers, Unreachable, refusal_of
+from datachannel.joining import JoinRefused, Servers, Silent, Unreachable, refusal_of
 from datachannel.moving import move_is_right
 from datachannel.relays import RelayBook
 from datachannel.roster import Friend, Roster
@@ -58,6 +58,9 @@ log = logging.getLogger("covey.rendezvous")
 
 RETRY_S_MIN = 0.5
 RETRY_S_MAX = 60.0
+SILENT_S_MAX = 15.0
+"""The same while no answer comes at all: it is our own network that is away, most likely, and
+nothing else tells when it is back."""
 RETRY_GROWTH = 1.7
 STEADY_S = 10.0
 """A connection that held this long was a good one; after others the pauses go on growing."""
@@ -107,6 +110,7 @@ class Rendezvous:
         self._joined = asyncio.Event()
         self._refused: JoinRefused | None = None
         self._has_left = False
+        self._hurried = asyncio.Event()
         self._relays = RelayBook()
         self._moves: list[asyncio.Future[MoveNotice]] = []
         self.created = False
@@ -138,7 +142,7 @@ class Rendezvous:
         loop = asyncio.get_running_loop()
         retry_s = RETRY_S_MIN
         while not self._has_left:
-            wait_s, url = 0.0, None
+            wait_s, url, retry_s_max = 0.0, None, RETRY_S_MAX
             try:
                 url = await self._servers.address()
                 async with connected(url, self._credentials, self._card, self._create) as (
@@ -164,13 +168,30 @@ class Rendezvous:
                 wait_s = 0.0 if has_another else _pause_of(refused)
             except Unreachable as error:
                 log.info("%s", error)
+                if isinstance(error, Silent):
+                    retry_s_max = SILENT_S_MAX
                 if url is not None:
                     self._servers.failed(url)
             if not self._has_left:
                 # Never sooner than the server asks; else between the half and the whole pause.
                 jitter = self._jitter.random()
-                await asyncio.sleep(max(wait_s * (1.0 + jitter), retry_s * (1.0 + jitter) / 2))
-            retry_s = min(retry_s * RETRY_GROWTH, RETRY_S_MAX)
+                await asyncio.sleep(wait_s * (1.0 + jitter))
+                if await self._rest(retry_s * (1.0 + jitter) / 2 - wait_s * (1.0 + jitter)):
+                    retry_s = RETRY_S_MIN
+            retry_s = min(retry_s * RETRY_GROWTH, retry_s_max)
+
+    def hurry(self) -> None:
+        """The network may have changed: connect anew at once."""
+        self._hurried.set()
+
+    async def _rest(self, pause_s: float) -> bool:
+        """Pause; True when that was cut short, since the network has changed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(pause_s, 0.0)):
+                await self._hurried.wait()
+        was_cut = self._hurried.is_set()
+        self._hurried.clear()
+        return was_cut
 
     async def send_signal(self, to: MemberId, blob: bytes) -> None:
         """Pass a sealed signal to a member. Raises Unreachable."""
@@ -219,15 +240,18 @@ class Rendezvous:
             self._has_moved(url, welcome.moved)
         listening = asyncio.create_task(self._listen(url, socket))
         leaving = asyncio.create_task(self._servers.better(url))
-        tasks = [listening, leaving, asyncio.create_task(self._renew_relays())]
+        self._hurried.clear()
+        hurried = asyncio.create_task(self._hurried.wait())
+        renewing = asyncio.create_task(self._renew_relays())
+        tasks = (listening, leaving, hurried, renewing)
         try:
-            await asyncio.wait([listening, leaving], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([listening, leaving, hurried], return_when=asyncio.FIRST_COMPLETED)
             for task in (listening, leaving):
                 if task.done():
                     task.result()
         finally:
-            for task in tasks:
-                task.cancel()
+            for one in tasks:
+                one.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._gone()
 

@@ -7,13 +7,14 @@ bounded in size. Redirects are not followed.
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 
 from datachannel.credentials import Credentials
-from datachannel.joining import Unreachable, refusal_of, signed_join, websocket_address
+from datachannel.joining import Silent, Unreachable, refusal_of, signed_join, websocket_address
 from signaling.messages import (
     SERVER_MESSAGE_BYTES_MAX,
     VERSION,
@@ -73,7 +74,10 @@ async def _open_socket(session: aiohttp.ClientSession, address: str, server_name
         why = "is busy" if error.status == 503 else "is no signaling server"
         raise Unreachable(f"{server_name} {why}") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise Unreachable(f"no connection to {server_name}") from error
+        refused = getattr(error, "errno", None) == errno.ECONNREFUSED
+        silent = isinstance(error, OSError) and not refused
+        kind = Silent if silent else Unreachable
+        raise kind(f"no connection to {server_name}") from error
 
 
 async def _join(

@@ -132,6 +132,11 @@ class Session:
         return found
 
     @property
+    def last_received(self) -> float:
+        """When the last frame came."""
+        return self._last_received
+
+    @property
     def has_frames(self) -> bool:
         """Whether `frames_to_send` would give any."""
         return bool(self._control or self._grants or self._ready or self._pong or self._is_ping_due)

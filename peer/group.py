@@ -45,6 +45,11 @@ class GroupFriends:
         """See Friends."""
         return await self._mesh.session(member)
 
+    def check(self) -> None:
+        """The network may have changed: make sure of all connections."""
+        self._mesh.check()
+        self._rendezvous.hurry()
+
     @property
     def near_only(self) -> bool:
         """See Group."""

@@ -24,6 +24,7 @@ from datachannel.mapping import Mapper, MappingEngine
 from datachannel.mesh import Mesh
 from datachannel.rendezvous import Rendezvous
 from datachannel.throttle import Throttle
+from datachannel.watch import own_addresses, watch
 from peer.api import serve_api
 from peer.blocking import run_blocking
 from peer.doctor.examine import Insight, examine_member, examine_outside
@@ -231,6 +232,7 @@ async def _assemble(
         asyncio.create_task(friends.run()),
         asyncio.create_task(mesh.run()),
         asyncio.create_task(throttle.run()),
+        asyncio.create_task(watch(own_addresses, wall_s, friends.check)),
         asyncio.create_task(_expire_held(store)),
         asyncio.create_task(watch_presence(member, friends)),
     ]
@@ -283,6 +285,14 @@ async def open_service(state: StateFolder) -> AsyncIterator[Service]:
             yield assembly.node
 
 
+Beside = Callable[[Service], contextlib.AbstractAsyncContextManager[None]]
+
+
+@contextlib.asynccontextmanager
+async def _nothing_beside(_: Service) -> AsyncIterator[None]:
+    yield
+
+
 @contextlib.asynccontextmanager
 async def _locked(state: StateFolder) -> AsyncIterator[None]:
     """The folder's lock; waits a moment for a command that is just at work. AlreadyRunning."""
@@ -299,11 +309,15 @@ async def _locked(state: StateFolder) -> AsyncIterator[None]:
         yield
 
 
-async def run_agent(state: StateFolder) -> None:
-    """This member in the foreground, until cancelled. Raises AlreadyRunning, NotJoined, Problem."""
+async def run_agent(state: StateFolder, beside: Beside = _nothing_beside) -> None:
+    """This member in the foreground, until cancelled. Raises AlreadyRunning, NotJoined, Problem.
+
+    `beside` gets the service and runs for as long: the pages of the window, say.
+    """
     async with (
         _locked(state),
         assemble(state, state.config(), state.secrets()) as assembly,
+        beside(assembly.node),
         serve_api(assembly.node, state.api_file, random_bytes=random_bytes),
     ):
         await asyncio.Event().wait()
