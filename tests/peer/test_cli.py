@@ -462,8 +462,18 @@ def test_help_names_every_verb():
     assert verbs == [
         *("join", "agent", "mark", "unmark", "marks", "backup", "status", "friends", "snapshots"),
         *("space", "ls", "find", "restore", "recover", "check", "keep", "confirm", "forget"),
-        *("doctor", "limit", "move-server", "serve", "sim"),
+        *("doctor", "ignore", "limit", "move-server", "serve", "sim"),
     ]
+
+
+def test_what_is_left_out_is_told_added_to_and_taken_from(member: Terminal):
+    assert "*.tmp" in member("ignore").stdout
+    assert member.json("ignore", "target/", "*.tmp")[1]["patterns"] == ["target/", "*.tmp"]
+    assert member.json("ignore", "--remove", "*.tmp")[1]["patterns"] == ["target/"]
+    assert "is not left out" in member("ignore", "--remove", "*.tmp").stderr
+    member("ignore", "--remove", "target/")
+    assert "Nothing is left out." in member("ignore").stdout
+    assert "Nothing of the usual sort" in member("ignore", "--suggest").stdout
 
 
 def test_limits_are_told_and_changed(member: Terminal):
