@@ -121,6 +121,17 @@ class Live {
     this.#source.addEventListener("error", () => this.#lost());
   }
 
+  /** Resolves when there is a member here and the agent has said so. */
+  joined() {
+    return new Promise((resolve) => {
+      const end = this.on((state) => {
+        if (!state?.joined) return;
+        queueMicrotask(() => end());
+        resolve();
+      });
+    });
+  }
+
   /** Call `heard(state)` at once if there is one and whenever it changes; gives the end of it. */
   on(heard) {
     this.#heard.add(heard);

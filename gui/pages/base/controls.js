@@ -28,8 +28,21 @@ export function explain(problem) {
     console.error(problem);
     return [t("Something went wrong on this page."), t("Load it again.")];
   }
-  return [told(problem.text), told(problem.nextStep)];
+  return OWN_WORDS[problem.code]?.() ?? [told(problem.text), told(problem.nextStep)];
 }
+
+// Where the agent speaks of commands and options, which nobody sees here.
+const OWN_WORDS = {
+  unknown_group: () => [t("There is no such group yet."), t("See how your friends write it.")],
+  weak_password: () => [t("This password would be guessed too easily."), t("Take four or more words that do not belong together.")],
+  wrong_password: () => [t("The group has another password."), t("Ask a friend who is in it, and mind capital letters.")],
+  disk_too_small: () => [t("This disk has not that much room."), t("Give less, or make room.")],
+  unreachable: () => [t("The server of the group cannot be reached."), t("Is this computer online? Then try again in a moment.")],
+  no_server: () => [t("No server was found for this group."), t("Ask your friends for its address, and put it in below.")],
+  server_full: () => [t("The server is full."), t("Ask whoever runs it.")],
+  replaced: () => [t("Another computer uses the same recovery words and has taken over."), t("Use them on one computer only.")],
+  no_agent: () => [t("Covey is not running."), t("Open Covey again; your backups are where they were.")],
+};
 
 /** A bar; `part` is 0 to 1, or null where nobody knows yet. `label` says what it measures. */
 export function bar(part, label) {

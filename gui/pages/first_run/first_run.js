@@ -27,8 +27,8 @@ class FirstRun extends Page {
     const shown = {
       join: () => joinStep({ group: given[0], server: given[1], joined: (words) => this.#joined(words) }),
       recover: () => recoverStep({ ends, recovered: () => go("restore") }),
-      words: () => wordsStep({ words: this.words, next: () => go(this.words ? "start" : "home", ...(this.words ? ["folders"] : [])) }),
-      folders: () => suggestStep({ ends, next: () => go("home") }),
+      words: () => wordsStep({ words: this.words, next: () => (this.words ? go("start", "folders") : go("home")) }),
+      folders: () => suggestStep({ ends, next: () => live.joined().then(() => go("home")) }),
     }[step];
     fill(this.box, h("span", { class: "first-bird", "aria-hidden": "true" }, coveyPicture()), (shown ?? (() => go("start")))());
     this.querySelector("h1")?.focus();

@@ -39,7 +39,7 @@ export function joinStep({ group = "", server = "", joined }) {
     if (!state.slider) return;
     const given = { group: name.value.trim(), password: password.input.value, space_bytes: state.slider.value, create: false };
     if (address.value.trim()) given.server = address.value.trim();
-    await tryToJoin({ given, fields, below, button, joined });
+    await tryToJoin({ given, fields, below, button, joined, more });
   });
   return h(
     "div",
@@ -82,15 +82,16 @@ async function loadDisk(box, state) {
   }
 }
 
-async function tryToJoin({ given, fields, below, button, joined }) {
+async function tryToJoin({ given, fields, below, button, joined, more }) {
   button.disabled = true;
   button.textContent = given.create ? t("Starting the group…") : t("Joining…");
   try {
     const { words } = await call("join", given);
     joined(words);
   } catch (problem) {
-    if (problem.code === "unknown_group" && !given.create) firstHere({ given, fields, below, button, joined });
+    if (problem.code === "unknown_group" && !given.create) firstHere({ given, fields, below, button, joined, more });
     else tell(problem, fields, below);
+    if (problem.code === "no_server") more.open = true; // the field that would help
   } finally {
     button.disabled = false;
     button.textContent = t("Join");
@@ -106,7 +107,7 @@ function tell(problem, fields, below) {
 }
 
 /** Nobody has used the name yet: a typing mistake, or a beginning. The password is asked again. */
-function firstHere({ given, fields, below, button, joined }) {
+function firstHere({ given, fields, below, button, joined, more }) {
   const again = h("input", { class: "input", type: "password", autocomplete: "new-password" });
   const box = field(t("The password once more"), again, t("Your friends will need exactly this one."));
   const begin = h("button", { class: "button primary", type: "button", onclick: () => {
@@ -115,7 +116,7 @@ function firstHere({ given, fields, below, button, joined }) {
       again.focus();
       return;
     }
-    tryToJoin({ given: { ...given, create: true }, fields, below, button, joined });
+    tryToJoin({ given: { ...given, create: true }, fields, below, button, joined, more });
   } }, t("Start «{group}»", { group: given.group }));
   const back = h("button", { class: "button", type: "button", onclick: () => { fill(below); fields.group.querySelector("input").select(); } }, t("Change the name"));
   fill(below, notice("info", t("You are the first in «{group}».", { group: given.group }), t("Start it? If your friends are there already, the name is written differently."), box, h("div", { class: "row" }, begin, back)));

@@ -1,6 +1,6 @@
 // "I had Covey on another computer": group, password, words, and it is all there.
 
-import { call, follow } from "../base/api.js";
+import { call, follow, live } from "../base/api.js";
 import { bar, explain, field, notice, problemNotice, setBar } from "../base/controls.js";
 import { fill, h } from "../base/element.js";
 import { t, tn } from "../base/i18n.js";
@@ -74,6 +74,7 @@ async function work({ given, below, fields, ends, recovered }) {
     });
     if (!last.ok) throw { text: last.message, nextStep: last.next_step, code: "" };
     fill(below, notice("good", told(last.message), told(last.next_step)));
+    await live.joined();
     recovered();
   } catch (problem) {
     const about = { wrong_password: "password", words: "words", unknown_group: "group" }[problem.code];

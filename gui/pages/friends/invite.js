@@ -6,7 +6,7 @@ import { t } from "../base/i18n.js";
 
 /** The `covey:` address that fills in the group and the server on a friend's computer. */
 export function joinLink({ group, server }) {
-  const known = server && /^(https?|wss?):/.test(server) ? `?server=${encodeURIComponent(server)}` : "";
+  const known = server && /^https?:/.test(server) ? `?server=${encodeURIComponent(server)}` : "";
   return `covey:${encodeURIComponent(group)}${known}`;
 }
 

@@ -36,7 +36,11 @@ class Home extends Page {
   }
 
   #state(state) {
-    if (!state?.joined || !state.status) return;
+    if (!state?.joined) return;
+    if (!state.status) {
+      this.say.textContent = t("One moment, Covey is waking up…");
+      return;
+    }
     const { status } = state;
     this.status = status;
     this.#showWork(state);

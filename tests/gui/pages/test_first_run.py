@@ -79,18 +79,35 @@ def test_the_first_of_a_group_is_told_so_and_types_the_password_again(opened: Op
 
 
 @pytest.mark.parametrize(
-    ("code", "field"), [("wrong_password", "Password"), ("weak_password", "Password")]
+    ("code", "label", "says"),
+    [
+        ("wrong_password", "Password", "The group has another password."),
+        ("weak_password", "Password", "This password would be guessed too easily."),
+        ("bad_name", "Group", "That is no name."),
+    ],
 )
-def test_what_is_wrong_with_a_field_is_said_at_it(opened: Opened, code: str, field: str):
+def test_what_is_wrong_with_a_field_is_said_at_it(opened: Opened, code: str, label: str, says: str):
     agent = samples.fresh()
-    agent.answers["join"] = Refused(code, "That is not it.", "Ask your friends.")
+    agent.answers["join"] = Refused(code, "That is no name.", "Use --name.")
     page = opened(agent, errors_expected=True)
     join(page)
-    entry = page.get_by_label(field, exact=True)
+    entry = page.get_by_label(label, exact=True)
     expect(entry).to_have_attribute("aria-invalid", "true")
     expect(entry).to_be_focused()
-    said = re.compile(r"That is not it. Ask your friends.$")
-    expect(entry).to_have_accessible_description(said)
+    expect(entry).to_have_accessible_description(re.compile(says))
+
+
+def test_a_server_that_is_not_found_can_be_named(opened: Opened):
+    agent = samples.fresh()
+    agent.answers["join"] = Refused("no_server", "No server.", "Use --server.")
+    page = opened(agent, errors_expected=True)
+    join(page)
+    expect(page.get_by_text("No server was found for this group.")).to_be_visible()
+    page.get_by_label("Address of the server").fill("https://covey.example.org")
+    agent.answers["join"] = {"created": False, "words": samples.WORDS}
+    page.get_by_role("button", name="Join").click()
+    expect(page.get_by_role("heading", name="Your recovery words")).to_be_visible()
+    assert agent.asked_for("join")[-1]["server"] == "https://covey.example.org"
 
 
 def test_a_server_that_is_away_is_said_below_the_fields(opened: Opened):
@@ -98,7 +115,8 @@ def test_a_server_that_is_away_is_said_below_the_fields(opened: Opened):
     agent.answers["join"] = Refused("unreachable", "The server cannot be reached.", "Try again.")
     page = opened(agent, errors_expected=True)
     join(page)
-    expect(page.get_by_role("alert").filter(has_text="cannot be reached")).to_be_visible()
+    alert = page.get_by_role("alert").filter(has_text="The server of the group cannot be reached.")
+    expect(alert).to_be_visible()
     expect(page.get_by_role("button", name="Join")).to_be_enabled()
 
 
