@@ -64,6 +64,9 @@ bench: $(STAMP)
 bench-link: $(STAMP)
 	$(BIN)/python -m bench.link $(if $(JSON),--json)
 
+soak: $(STAMP)
+	$(BIN)/python -m bench.soak --seconds $(or $(SECONDS),86400)
+
 bench-server: $(STAMP)
 	$(BIN)/python -m bench.server $(if $(JSON),--json $(JSON))
 

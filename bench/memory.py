@@ -33,7 +33,7 @@ class MemoryOf:
     def _watch(self) -> None:
         while not self._ended.wait(SAMPLE_S):
             found = [
-                (_title(process), _pss(process.pid))
+                (_title(process), pss_bytes(process.pid))
                 for process in [self._root, *self._root.children(recursive=True)]
             ]
             self.samples += 1
@@ -52,7 +52,8 @@ def _title(process: psutil.Process) -> str:
         return "ended"
 
 
-def _pss(pid: int) -> int:
+def pss_bytes(pid: int) -> int:
+    """Of one process; 0 when it has ended."""
     try:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except (FileNotFoundError, ProcessLookupError):
