@@ -1,0 +1,200 @@
+// Restore: pick a night, browse or search, look, compare, bring back.
+//
+// The address is #/restore/<night>/<path>; the night may be `latest`, the path may be missing.
+
+import { call, live } from "../base/api.js";
+import { birdPicture } from "../base/bird.js";
+import { empty, explain, notice, problemNotice, waiting } from "../base/controls.js";
+import { fill, h, Page } from "../base/element.js";
+import { bytes, moment, splitPath } from "../base/format.js";
+import { t } from "../base/i18n.js";
+import { icon } from "../base/icons.js";
+import { link } from "../base/router.js";
+import { Bringing, Wish } from "./bringing.js";
+import { Preview } from "./preview.js";
+import { Search } from "./search.js";
+import { Timeline } from "./timeline.js";
+import { Tree } from "./tree.js";
+import { Versions } from "./versions.js";
+
+class Restore extends Page {
+  open(rest) {
+    this.wish = { night: rest[0] ?? "latest", path: rest[1] ?? null };
+    this.timeline = new Timeline({ chosen: (id) => this.#night(id) });
+    this.tree = new Tree({
+      load: (path, offset, begins = "") => call("tree", { snapshot: this.night.id, path, offset, begins }),
+      chosen: (entry) => this.#chosen(entry),
+      failed: (problem) => this.#said(notice("warn", ...explain(problem))),
+    });
+    this.follow(() => this.tree.close());
+    this.search = new Search({ picked: (entry) => this.#picked(entry), active: (yes) => { this.browse.hidden = yes; } });
+    this.preview = new Preview();
+    this.versions = new Versions({ chosen: (version) => this.#night(version.snapshot) });
+    this.bringing = new Bringing();
+    this.way = h("nav", { class: "way", "aria-label": t("Where you are") });
+    this.notes = h("div", { "aria-live": "polite" });
+    this.browse = h("div", { class: "stack tight" }, this.way, this.notes, this.tree.element);
+    this.about = h("section", { class: "card about stack", "aria-label": t("The chosen file") });
+    this.all = h("button", { class: "button", type: "button", onclick: () => this.#bring([]) }, icon("restore"), t("Restore everything"));
+    this.body = h("div", { class: "stack" }, waiting(3));
+    fill(this, h("div", { class: "page-head" }, h("div", {}, h("h1", {}, t("Restore")), h("p", {}, t("Pick a night, then a file or a folder."))), this.all), this.body);
+    this.all.hidden = true;
+    this.follow(live.on(({ status }) => {
+      const newest = status?.last_snapshot?.id ?? "";
+      if (newest !== this.newest) this.#nights();
+      this.newest = newest;
+    }));
+  }
+
+  moved(rest) {
+    this.wish = { night: rest[0] ?? "latest", path: rest[1] ?? null };
+    if (this.nights?.length) this.#show();
+  }
+
+  async #nights() {
+    try {
+      this.nights = await call("snapshots");
+    } catch (problem) {
+      if (this.shown) fill(this.body, problemNotice(problem, () => this.#nights()));
+      return;
+    }
+    if (!this.shown) return;
+    this.all.hidden = !this.nights.length;
+    if (!this.nights.length) {
+      fill(this.body, h("div", { class: "card" }, empty(birdPicture(), t("There is no night yet"), t("After the first backup you find your files here, as they were each night."), h("a", { class: "button", href: link("home") }, t("Home")))));
+      return;
+    }
+    if (!this.body.contains(this.about)) {
+      const left = h("section", { class: "card stack tight files-card", "aria-label": t("Files") }, this.search.form, this.search.results, this.browse);
+      fill(this.body, this.timeline.element, this.bringing.element, h("div", { class: "restore-grid" }, left, this.about));
+      this.#nothingChosen();
+    }
+    await this.#show();
+  }
+
+  /** Show the night and the path that the address names. */
+  async #show() {
+    const { night, path } = this.wish;
+    this.night = this.nights.find((one) => one.id === night) ?? this.nights.at(-1);
+    this.timeline.show(this.nights, this.night.id);
+    fill(this.notes);
+    if (path) await this.#place(path);
+    else await this.#top();
+  }
+
+  /** The deepest folder that all marked folders are in. */
+  async #top() {
+    try {
+      let path = "";
+      for (;;) {
+        const { total, entries } = await call("tree", { snapshot: this.night.id, path, count: 2 });
+        if (total !== 1 || entries[0].kind !== "folder" || entries[0].mtime_ns) break;
+        path = entries[0].path;
+      }
+      this.top = path;
+      await this.#folder(path);
+    } catch (problem) {
+      this.#said(problemNotice(problem, () => this.#show()));
+    }
+  }
+
+  /** A folder, or the folder of a file with it chosen. */
+  async #place(path) {
+    try {
+      await this.#folder(path);
+    } catch {
+      const { above } = splitPath(path);
+      try {
+        await this.#folder(above, path);
+        await this.#choosePath(above, path);
+      } catch (problem) {
+        this.#said(notice("info", t("«{name}» was not there that night.", { name: splitPath(path).name }), "", h("p", { class: "soft small" }, explain(problem)[1])));
+        this.#nothingChosen();
+      }
+    }
+  }
+
+  async #folder(path, select = null) {
+    fill(this.way, this.#crumbs(path));
+    await this.tree.show(path, select);
+    fill(this.notes);
+  }
+
+  async #choosePath(folder, path) {
+    const name = splitPath(path).name;
+    const { at } = await call("tree", { snapshot: this.night.id, path: folder, begins: name, count: 1 });
+    if (at === null) throw new Error(path);
+    const { entries } = await call("tree", { snapshot: this.night.id, path: folder, offset: at, count: 50 });
+    const entry = entries.find((one) => one.path === path);
+    if (entry) this.#chosen(entry);
+  }
+
+  #crumbs(path) {
+    const parts = path.split("/").filter(Boolean);
+    const crumb = (at) => {
+      const here = `/${parts.slice(0, at).join("/")}`;
+      const label = at ? parts[at - 1] : t("This computer");
+      return at === parts.length ? h("span", { "aria-current": "location" }, label) : h("a", { href: link("restore", this.night.id, here) }, label);
+    };
+    return h("ol", {}, [...parts.keys(), parts.length].map((at) => h("li", {}, crumb(at))));
+  }
+
+  #said(words) {
+    fill(this.notes, words);
+  }
+
+  // --- choosing -------------------------------------------------------------------------------
+
+  #night(id) {
+    const path = this.entry?.path ?? this.wish.path;
+    this.wish = { night: id, path: this.wish.path };
+    this.night = this.nights.find((one) => one.id === id) ?? this.night;
+    history.replaceState(null, "", link("restore", id, ...(this.wish.path ? [this.wish.path] : [])));
+    this.#show().then(() => { if (path && this.entry?.path === path) this.#again(path); });
+  }
+
+  /** The same file, as it was in the night that is shown now. */
+  async #again(path) {
+    try {
+      await this.#choosePath(splitPath(path).above, path);
+    } catch {
+      this.#nothingChosen(t("«{name}» was not there that night.", { name: splitPath(path).name }));
+    }
+  }
+
+  #picked(entry) {
+    this.search.input.value = "";
+    this.search.clear();
+    location.hash = link("restore", entry.snapshot, entry.path);
+  }
+
+  #nothingChosen(text = t("Choose a file to look at it, and to see its versions.")) {
+    this.entry = null;
+    this.versions.clear();
+    fill(this.about, h("p", { class: "soft none" }, text));
+  }
+
+  #chosen(entry) {
+    this.entry = entry;
+    const facts = entry.kind === "file" ? `${bytes(entry.size)} · ${t("changed {when}", { when: moment(entry.mtime_ns) })}` : entry.kind === "link" ? t("points to {target}", { target: entry.target }) : t("A folder");
+    const folder = entry.kind === "folder";
+    fill(
+      this.about,
+      h("div", {}, h("h2", { class: "about-name" }, entry.name), h("p", { class: "soft small numbers" }, facts)),
+      h("div", { class: "row" }, h("button", { class: "button primary", type: "button", onclick: () => this.#bring([entry.path]) }, icon("restore"), t("Restore")), folder ? h("a", { class: "button", href: link("restore", this.night.id, entry.path) }, t("Only this folder")) : null),
+      entry.kind === "file" ? [this.preview.element, this.versions.element] : null,
+    );
+    if (entry.kind === "file") {
+      this.preview.show(this.night.id, entry);
+      this.versions.show(entry.path, this.night);
+    }
+  }
+
+  async #bring(paths) {
+    const night = this.night;
+    const wish = await new Wish(night, paths).ask();
+    if (wish && this.shown) await this.bringing.start(night, paths, wish);
+  }
+}
+
+customElements.define("covey-restore", Restore);
