@@ -51,6 +51,11 @@ class GroupFriends:
         self._rendezvous.hurry()
 
     @property
+    def reached(self) -> bool:
+        """See Friends."""
+        return self._rendezvous.connected and not self._spare.is_near_only
+
+    @property
     def near_only(self) -> bool:
         """See Group."""
         return self._rendezvous.connected and self._spare.is_near_only

@@ -62,6 +62,12 @@ class Friends(Protocol):
         """All friends that are known, online or not."""
         ...
 
+    @property
+    def reached(self) -> bool:
+        """Whether the group's own server is reached. If not, it may be our network that is away,
+        and not the friends."""
+        ...
+
     async def session(self, member: MemberId) -> PeerSession:
         """A live session, dialled if need be. Raises `datachannel.errors.Unavailable`."""
         ...

@@ -37,6 +37,9 @@ PATIENCE_S = 45.0
 """A friend that could not be reached, or was busy, for so long counts as gone for tonight."""
 OFFLINE_PATIENCE_S = 15.0
 """The same for a friend that the server says is offline: time to start again, but no more."""
+AWAY_PATIENCE_S = 3600.0
+"""While the server is not reached either, our own network is away: friends are waited for so long,
+and the night goes on where it was when the network is back."""
 RETRY_S = 2.0
 STALL_S = 60.0
 """A share of which nothing moves for so long is given up, and so is the friend, for tonight."""
@@ -120,6 +123,7 @@ class Shipper:
         self._active: dict[int, Shipment] = {}
         self._acks: list[tuple[Shipment, int, MemberId]] = []
         self._changed = asyncio.Event()
+        self._away_since: float | None = None
         self.shipped_bytes = 0
         self.unsafe: list[PackRow] = []
         self.broken: list[PackRow] = []
@@ -222,7 +226,8 @@ class Shipper:
             self._give_up(holder, "does not answer any more")
             return False
         except Unavailable as error:
-            self._lose_patience(holder, f"cannot be reached ({error})")
+            if not self._is_away():
+                self._lose_patience(holder, f"cannot be reached ({error})")
             return False
         except Refusal as refusal:
             return await self._refused(holder, shipment, number, refusal)
@@ -248,6 +253,15 @@ class Shipper:
         is_online = friend is not None and friend.online
         if now - since > (PATIENCE_S if is_online else OFFLINE_PATIENCE_S):
             self._give_up(holder, reason)
+
+    def _is_away(self) -> bool:
+        """Whether it is us who cannot be reached, and that not for too long."""
+        now = asyncio.get_running_loop().time()
+        if self._friends.reached:
+            self._away_since = None
+            return False
+        since = self._away_since = self._away_since or now
+        return now - since < AWAY_PATIENCE_S
 
     async def _put(self, holder: Holder, shipment: Shipment, number: int) -> None:
         """Raises TimeoutError when it stands still, and what `put_share` raises."""

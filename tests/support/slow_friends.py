@@ -134,6 +134,8 @@ class SlowFriends:
         self._sessions: dict[MemberId, PeerSession] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
+    reached = True
+
     def members(self) -> dict[MemberId, SlowFriend]:
         return self._by_id
 

@@ -128,6 +128,8 @@ class SmallGroup:
 
     # --- Friends ----------------------------------------------------------------------------
 
+    reached = True
+
     def members(self) -> dict[MemberId, Holder]:
         return self.holders
 

@@ -67,3 +67,41 @@ async def test_a_friend_that_is_busy_all_the_time_is_given_up_for_tonight(
             result = await group.backup(files)
         assert result["ok"]
         assert list(result["summary"]["problems"]) == [holder.card.name]
+
+
+async def test_friends_are_waited_for_while_it_is_our_own_network_that_is_away(
+    tmp_path, files, monkeypatch
+):
+    monkeypatch.setattr(ship, "OFFLINE_PATIENCE_S", 0.1)
+    monkeypatch.setattr(ship, "RETRY_S", 0.05)
+    async with small_group(tmp_path / "group", 5) as group:
+        holders = [(holder, holder.handler) for holder in group.holders.values()]
+        loop = asyncio.get_running_loop()
+
+        def come_back() -> None:
+            group.reached = True
+            for holder, handler in holders:
+                holder.handler, holder.online = handler, True
+
+        async def go(remote: MemberId, request, stream):
+            if group.reached:
+                group.reached = False
+                loop.call_later(1.0, come_back)
+            for holder, _ in holders:
+                holder.online = False
+                for link in holder.links:
+                    await link.close()
+
+        for holder, honest in holders:
+            holder.handler = _go_at_put(honest, go)
+        async with asyncio.timeout(20):
+            result = await group.backup(files)
+        assert result["ok"]
+        assert not result["summary"]["problems"]
+
+
+def _go_at_put(honest, go):
+    async def handler(remote: MemberId, request, stream):
+        await (go if isinstance(request, Put) else honest)(remote, request, stream)
+
+    return handler

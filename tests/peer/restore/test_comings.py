@@ -52,6 +52,8 @@ class RestlessFriends:
         self._group, self._chance = group, random.Random(seed)
         self.left = 0
 
+    reached = True
+
     def members(self) -> dict[MemberId, Holder]:
         return self._group.members()
 
