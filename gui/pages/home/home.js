@@ -1,7 +1,7 @@
 // Home: one sentence, one picture of the group, the last night and the next, and a button.
 
 import { call, live, start } from "../base/api.js";
-import { busy, explain, notice, problemNotice, say, waiting } from "../base/controls.js";
+import { busy, notice, problemNotice, say, waiting } from "../base/controls.js";
 import { fill, h, Page } from "../base/element.js";
 import { t } from "../base/i18n.js";
 import { icon } from "../base/icons.js";
@@ -154,8 +154,7 @@ class Home extends Page {
     try {
       this.work.follow(await start("backup"), null);
     } catch (problem) {
-      fill(this.work.element, notice("bad", ...explain(problem)));
-      this.work.element.hidden = false;
+      this.work.refused(problem);
       button.disabled = false;
     }
   }

@@ -1,7 +1,7 @@
 // A backup under way, as a card: what is being done, how far it is, to whom, and what came of it.
 
 import { cancel, follow } from "../base/api.js";
-import { ask, bar, busy, notice, setBar } from "../base/controls.js";
+import { ask, bar, busy, explain, notice, setBar } from "../base/controls.js";
 import { fill, h } from "../base/element.js";
 import { bytes, count, duration, names, rate } from "../base/format.js";
 import { t, tn } from "../base/i18n.js";
@@ -40,6 +40,7 @@ export class WorkCard {
     this.leave();
     this.job = id;
     this.left = 0;
+    this.element.classList.add("card");
     fill(this.element, h("div", { class: "row apart close" }, this.stage, this.stop), this.bar, this.facts, this.note);
     this.element.hidden = false;
     this.stop.hidden = false;
@@ -53,9 +54,17 @@ export class WorkCard {
   /** Show that the agent works by itself. */
   byItself() {
     if (this.job) return;
+    this.element.classList.add("card");
     fill(this.element, this.stage, this.bar);
     this.stage.textContent = t("Covey is backing up by itself.");
     setBar(this.bar, null);
+    this.element.hidden = false;
+  }
+
+  /** Show why a backup could not begin. */
+  refused(problem) {
+    this.element.classList.remove("card");
+    fill(this.element, notice("bad", ...explain(problem)));
     this.element.hidden = false;
   }
 
@@ -99,6 +108,7 @@ export class WorkCard {
   #done(event) {
     this.carrying([]);
     this.leave();
+    this.element.classList.remove("card");
     const hide = h("button", { class: "button", type: "button", onclick: () => this.hide() }, t("All right"));
     fill(this.element, notice(event.ok ? "good" : "bad", told(event.message), told(event.next_step ?? ""), h("div", { class: "row" }, hide)));
     this.element.hidden = false;
