@@ -118,7 +118,7 @@ def test_a_slow_line_is_as_slow_as_it_was_made():
     with network() as lab:
         home = lab.add_home(Kind.PORT)
         home.limit("10mbit")
-        assert 8.0 < carried_mbit_per_s(lab, home, 4) < 11.0
+        assert 8.0 < carried_mbit_per_s(lab, home, 2) < 11.0
 
 
 def fail_in_a_lab() -> None:
