@@ -4,6 +4,9 @@
     secrets.json    master key, group keys; absent when the OS keyring has them    0600
     api.json        port and token of the running agent                           0600
     lock            held by the one process that works in this folder
+    pages.json      port and secret of the agent's pages                           0600
+    pages.lock      held by the agent that serves them
+    sheet           whether the recovery sheet was kept
     catalog.sqlite  what lies where; can be rebuilt from friends
     root            the newest root record of our own
     spool/          shares that wait for friends who are asleep
@@ -30,6 +33,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
@@ -300,13 +304,18 @@ class StateFolder:
             ) from error
         return _decode_secrets(text, str(self.secrets_file))
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Be the one process that works in this folder; raises `AlreadyRunning` at once."""
+        return self.lock_of(self.lock_file.name)
+
+    @contextlib.contextmanager
+    def lock_of(self, name: str) -> Iterator[None]:
+        """Hold a lock of this folder, a file with the holder's process id; raises as `lock`."""
         self.prepare()
-        with self.lock_file.open("a+b") as file:
+        place = self.home / name
+        with place.open("a+b") as file:
             if not _try_lock(file):
-                raise AlreadyRunning(self._pid_in_lock())
+                raise AlreadyRunning(_pid_in(place))
             file.truncate(0)
             file.write(str(os.getpid()).encode())
             file.flush()
@@ -323,17 +332,11 @@ class StateFolder:
         try:
             with self.lock_file.open("a+b") as file:
                 if not _try_lock(file):
-                    return self._pid_in_lock()
+                    return _pid_in(self.lock_file)
                 _unlock(file)
         except OSError:
             return None
         return None
-
-    def _pid_in_lock(self) -> int:
-        try:
-            return int(self.lock_file.read_bytes()[:20] or b"0")
-        except (OSError, ValueError):
-            return 0
 
     def _write_config(self, config: Config) -> None:
         write_atomic(self.config_file, msgspec.json.format(msgspec.json.encode(config), indent=2))
@@ -362,6 +365,13 @@ class StateFolder:
                 "them out. Log in to the desktop and unlock it."
             )
         return text
+
+
+def _pid_in(lock: Path) -> int:
+    try:
+        return int(lock.read_bytes()[:20] or b"0")
+    except (OSError, ValueError):
+        return 0
 
 
 def _encode_secrets(secrets: Secrets) -> str:

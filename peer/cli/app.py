@@ -18,7 +18,18 @@ from typing import Any, TextIO
 
 import click
 
-from peer.cli import doctor, history, limits, looking, membership, output, running, serving, work
+from peer.cli import (
+    doctor,
+    history,
+    ignore,
+    limits,
+    looking,
+    membership,
+    output,
+    running,
+    serving,
+    work,
+)
 from peer.cli.running import ToldToEnd, Wishes
 from peer.finding.order import NotFound
 from peer.service import Problem
@@ -27,6 +38,7 @@ from peer.words import WordsError
 
 DEBUG_VARIABLE = "COVEY_DEBUG"
 VERBS_OF_OTHERS = "covey.verbs"
+WINDOW = "window"
 
 
 class Covey(click.Group):
@@ -47,12 +59,25 @@ class Covey(click.Group):
             raise click.exceptions.Exit(1) from error
 
 
-@click.command(cls=Covey, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=Covey,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option("-v", "--verbose", is_flag=True, help="Tell more on standard error.")
+@click.option("--browser", is_flag=True, help="Open the pages in the browser, not in a window.")
 @click.version_option(package_name="covey", message="covey %(version)s")
-def covey(verbose: bool) -> None:
-    """Back up your files to your friends' computers."""
+@click.pass_context
+def covey(ctx: click.Context, verbose: bool, browser: bool) -> None:
+    """Back up your files to your friends' computers. Without a command, open the window."""
     _start_logging(verbose=verbose)
+    if ctx.invoked_subcommand is not None:
+        return
+    window = ctx.command.commands.get(WINDOW) if isinstance(ctx.command, click.Group) else None
+    if window is None:
+        click.echo(ctx.get_help())
+        return
+    ctx.invoke(window, browser=browser)
 
 
 covey.params.extend(running.global_options())
@@ -76,6 +101,7 @@ for _verb in (
     history.confirm,
     history.forget,
     doctor.doctor,
+    ignore.ignore,
     limits.limit,
     membership.move_server,
     serving.serve,

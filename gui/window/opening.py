@@ -1,0 +1,101 @@
+"""The way from a command to the pages: find the agent or start it, and get a one-time address.
+
+The agent is a process of its own, so that closing the window, or the terminal, leaves it at work.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import msgspec
+
+from gui.agent import LOCK_FILE, pages_file
+from gui.web.guard import HOST
+from gui.web.server import PagesFile
+from peer.service import Problem
+from peer.state import StateFolder
+
+START_S = 30.0
+"""How long an agent may take to serve its pages; it imports WebRTC first."""
+LOOK_EVERY_S = 0.1
+ANSWER_S = 5.0
+LOG_FILE = "agent.log"
+LOG_BYTES_MAX = 1 << 20
+LOG_TAIL_BYTES = 600
+
+
+def page_address(state: StateFolder, page: str = "") -> str:
+    """An address of the pages that lets in once; starts the agent if none runs. Raises Problem."""
+    address = _address(state, page)
+    if address is not None:
+        return address
+    process = _start(state)
+    deadline = time.monotonic() + START_S  # noqa: TID251 - a command without an event loop
+    while time.monotonic() < deadline:  # noqa: TID251
+        address = _address(state, page)
+        if address is not None:
+            return address
+        if process.poll() is not None and _address(state, page) is None:
+            raise _ended(state)
+        time.sleep(LOOK_EVERY_S)
+    raise Problem(
+        "The agent does not answer.", f"Its log may say why: {state.home / LOG_FILE}", code="slow"
+    )
+
+
+def _address(state: StateFolder, page: str) -> str | None:
+    """None while no agent serves pages for this folder."""
+    try:
+        found = msgspec.json.decode(pages_file(state).read_bytes(), type=PagesFile)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    request = urllib.request.Request(
+        f"http://{HOST}:{found.port}/key",
+        method="POST",
+        headers={"Authorization": f"Bearer {found.secret}"},
+    )
+    try:
+        with _direct().open(request, timeout=ANSWER_S) as answer:
+            key = json.loads(answer.read())["key"]
+    except (OSError, ValueError, KeyError, urllib.error.URLError):
+        return None  # the agent that wrote it was killed
+    query = {"key": key} | ({"page": page} if page else {})
+    return f"http://{HOST}:{found.port}/enter?{urllib.parse.urlencode(query)}"
+
+
+def _direct() -> urllib.request.OpenerDirector:
+    """No proxy has anything to do with an address of this computer."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def _start(state: StateFolder) -> subprocess.Popen[bytes]:
+    state.prepare()
+    log = state.home / LOG_FILE
+    mode = "ab" if log.exists() and log.stat().st_size < LOG_BYTES_MAX else "wb"
+    with log.open(mode) as out:
+        log.chmod(0o600)
+        return subprocess.Popen(
+            [sys.executable, "-m", "peer", "--home", str(state.home), "agent"],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+
+
+def _ended(state: StateFolder) -> Problem:
+    """Why the agent did not stay."""
+    log = state.home / LOG_FILE
+    try:
+        said = log.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace").strip()
+    except OSError:
+        said = ""
+    reason = said.splitlines()[-2:] if said else []
+    text = " ".join(["The agent could not stay.", *reason])
+    return Problem(text, f"Its log is {log}; the lock is {state.home / LOCK_FILE}.", code="agent")
