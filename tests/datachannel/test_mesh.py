@@ -15,6 +15,7 @@ from datachannel import mesh as mesh_module
 from datachannel.calls import SETTLED_S, rotated
 from datachannel.errors import LinkClosed, Unavailable
 from datachannel.mesh import Mesh
+from datachannel.messages import SpaceQuery
 from datachannel.signals import AttemptId, SignalBox
 from signaling.messages import IceServer, MemberId
 from tests.support.members import a_member, counted_bytes
@@ -502,6 +503,25 @@ def test_a_friend_without_room_declines_and_the_caller_need_not_wait(monkeypatch
         reason, took_s = await unavailable(low, high.id)
         assert "no room" in reason
         assert took_s < 1
+
+    in_world(main)
+
+
+def test_a_link_on_which_requests_wait_without_a_sign_is_given_up(monkeypatch):
+    async def never(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def main(world: World) -> None:
+        one, other = world.members
+        other.mesh._handler = never
+        session = await one.mesh.session(other.id)
+        async with await session.open(SpaceQuery()) as stream:
+            began = asyncio.get_running_loop().time()
+            with pytest.raises(Unavailable):
+                await stream.receive()
+            took_s = asyncio.get_running_loop().time() - began
+        assert mesh_module.STUCK_S <= took_s < mesh_module.STUCK_S + 10.0
+        assert session.closed
 
     in_world(main)
 

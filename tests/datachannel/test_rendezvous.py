@@ -191,6 +191,24 @@ async def test_after_a_restart_of_the_server_everybody_comes_back(tmp_path: Path
             assert BEN.member_id in anna.members()  # the last picture stays
 
 
+async def test_a_change_of_the_network_ends_the_pause_and_a_connection_that_may_be_dead(
+    tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr(module, "RETRY_S_MIN", 30.0)
+    monkeypatch.setattr(module, "RETRY_S_MAX", 30.0)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    anna = a_rendezvous(f"http://127.0.0.1:{port}", ANNA)
+    async with running(anna):
+        await asyncio.sleep(0.2)  # nobody is there: it pauses
+        async with running_server(tmp_path, port=port):
+            anna.hurry()
+            await until(anna, lambda: anna.connected)
+            anna.hurry()
+            await until(anna, lambda: not anna.connected)
+            await until(anna, lambda: anna.connected)
+
+
 async def test_a_server_that_lost_its_memory_learns_the_group_anew(tmp_path: Path):
     port = free_port()
     address = f"http://127.0.0.1:{port}"

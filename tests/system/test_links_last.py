@@ -7,6 +7,7 @@ takes the seconds from its end until more has arrived at Ben.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -24,6 +25,7 @@ from netsim.lab.homes import Kind
 from netsim.lab.line import Conditions
 from netsim.lab.network import Home, network
 from netsim.lab.public import public_servers
+from tests.support.slow_line import link_on, slow_line
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -124,7 +126,7 @@ def goes_on(pair: Pair, backup: subprocess.Popen[str], what: str) -> None:
     assert backup.returncode == 0, output
 
 
-@pytest.mark.parametrize("seconds", [8.0, 40.0])
+@pytest.mark.parametrize("seconds", [8.0, 40.0, 100.0])
 def test_it_goes_on_after_the_line_was_dead(pair: Pair, seconds: float):
     backup = pair.start_backup()
     assert pair.home.wire is not None
@@ -162,3 +164,15 @@ def test_it_goes_on_when_the_computer_slept(pair: Pair):
     time.sleep(45.0)
     os.killpg(group, signal.SIGCONT)
     goes_on(pair, backup, "45 s of sleep")
+
+
+@pytest.mark.parametrize("engine", ["aiortc", "libdatachannel"])
+def test_an_upload_that_fills_a_line_of_600_ms_does_not_end_its_own_link(engine: str):
+    # Consent is checked every 5 s, and a stock aioice gives up after six answers over 0.5 s late.
+    with slow_line(2.0, 0.6, 400) as line, ExitStack() as stack:
+        receiver = link_on(stack, line, engine, "45")
+        assert receiver.stderr is not None
+        found = json.loads(receiver.stderr.readline())
+    print(f"{engine} at 600 ms: {found}")
+    assert found["mb_per_s"] > 0.05
+    assert found["longest_gap_s"] < 10.0
