@@ -67,7 +67,7 @@ class Files extends Page {
       h("span", { class: "mark-picture" }, icon(mark.kind === "folder" ? "folder" : "file")),
       h("div", { class: "grow" }, h("p", { class: "mark-name clip", title: mark.path }, name), h("p", { class: "soft small clip" }, above)),
       h("div", { class: "mark-facts" }, mark.there ? null : h("span", { class: "pill warn" }, t("not there now")), mark.tagged ? h("span", { class: "pill" }, t("by its tag")) : null, h("span", { class: "soft small numbers nowrap" }, size(mark))),
-      h("a", { class: "button quiet icon", href: link("restore", "latest", mark.path), "aria-label": t("What is kept of {name}", { name }), title: t("What is kept of {name}", { name }) }, icon("restore")),
+      h("a", { class: "button quiet icon", href: kept(mark), "aria-label": t("What is kept of {name}", { name }), title: t("What is kept of {name}", { name }) }, icon("restore")),
       remove,
     );
   }
@@ -97,6 +97,12 @@ class Files extends Page {
       this.add.focus();
     });
   }
+}
+
+/** Where Restore has it. */
+function kept(mark) {
+  const { name, above } = splitPath(mark.path);
+  return mark.kind === "folder" ? link("restore", "latest", mark.path) : link("restore", "latest", above, name);
 }
 
 function size(mark) {

@@ -1,6 +1,7 @@
 // Restore: pick a night, browse or search, look, compare, bring back.
 //
-// The address is #/restore/<night>/<path>; the night may be `latest`, the path may be missing.
+// The address is #/restore/<night>/<folder>/<name of what is chosen in it>; the night may be `latest`,
+// and what is not said is left to the page.
 
 import { call, live } from "../base/api.js";
 import { birdPicture } from "../base/bird.js";
@@ -17,9 +18,11 @@ import { Timeline } from "./timeline.js";
 import { Tree } from "./tree.js";
 import { Versions } from "./versions.js";
 
+const NAMES_ALIKE_MAX = 50; // names that differ in case alone, or begin alike
+
 class Restore extends Page {
   open(rest) {
-    this.wish = { night: rest[0] ?? "latest", path: rest[1] ?? null };
+    this.wish = wishOf(rest);
     this.timeline = new Timeline({ chosen: (id) => this.#night(id) });
     this.tree = new Tree({
       load: (path, offset, begins = "") => call("tree", { snapshot: this.night.id, path, offset, begins }),
@@ -47,7 +50,7 @@ class Restore extends Page {
   }
 
   moved(rest) {
-    this.wish = { night: rest[0] ?? "latest", path: rest[1] ?? null };
+    this.wish = wishOf(rest);
     if (this.nights?.length) this.#show();
   }
 
@@ -74,11 +77,11 @@ class Restore extends Page {
 
   /** Show the night and the path that the address names. */
   async #show() {
-    const { night, path } = this.wish;
+    const { night, folder, name } = this.wish;
     this.night = this.nights.find((one) => one.id === night) ?? this.nights.at(-1);
     this.timeline.show(this.nights, this.night.id);
     fill(this.notes);
-    if (path) await this.#place(path);
+    if (folder) await this.#place(folder, name);
     else await this.#top();
   }
 
@@ -98,19 +101,14 @@ class Restore extends Page {
     }
   }
 
-  /** A folder, or the folder of a file with it chosen. */
-  async #place(path) {
+  /** A folder, and what is chosen in it. */
+  async #place(folder, name) {
     try {
-      await this.#folder(path);
-    } catch {
-      const { above } = splitPath(path);
-      try {
-        await this.#folder(above, path);
-        await this.#choosePath(above, path);
-      } catch (problem) {
-        this.#said(notice("info", t("«{name}» was not there that night.", { name: splitPath(path).name }), "", h("p", { class: "soft small" }, explain(problem)[1])));
-        this.#nothingChosen();
-      }
+      await this.#folder(folder, name ? below(folder, name) : null);
+      if (name) await this.#choose(folder, name);
+    } catch (problem) {
+      this.#said(notice("info", t("«{name}» was not there that night.", { name: splitPath(folder).name }), "", h("p", { class: "soft small" }, explain(problem)[1])));
+      this.#nothingChosen();
     }
   }
 
@@ -120,13 +118,14 @@ class Restore extends Page {
     fill(this.notes);
   }
 
-  async #choosePath(folder, path) {
-    const name = splitPath(path).name;
-    const { at } = await call("tree", { snapshot: this.night.id, path: folder, begins: name, count: 1 });
-    if (at === null) throw new Error(path);
-    const { entries } = await call("tree", { snapshot: this.night.id, path: folder, offset: at, count: 50 });
-    const entry = entries.find((one) => one.path === path);
+  /** Choose what is called so in a folder of this night. */
+  async #choose(folder, name) {
+    const page = (more) => call("tree", { snapshot: this.night.id, path: folder, ...more });
+    const { at } = await page({ begins: name, count: 1 });
+    const { entries } = at === null ? { entries: [] } : await page({ offset: at, count: NAMES_ALIKE_MAX });
+    const entry = entries.find((one) => one.name === name);
     if (entry) this.#chosen(entry);
+    else this.#nothingChosen(t("«{name}» was not there that night.", { name }));
   }
 
   #crumbs(path) {
@@ -145,27 +144,22 @@ class Restore extends Page {
 
   // --- choosing -------------------------------------------------------------------------------
 
-  #night(id) {
-    const path = this.entry?.path ?? this.wish.path;
-    this.wish = { night: id, path: this.wish.path };
-    this.night = this.nights.find((one) => one.id === id) ?? this.night;
-    history.replaceState(null, "", link("restore", id, ...(this.wish.path ? [this.wish.path] : [])));
-    this.#show().then(() => { if (path && this.entry?.path === path) this.#again(path); });
-  }
-
-  /** The same file, as it was in the night that is shown now. */
-  async #again(path) {
-    try {
-      await this.#choosePath(splitPath(path).above, path);
-    } catch {
-      this.#nothingChosen(t("«{name}» was not there that night.", { name: splitPath(path).name }));
-    }
+  /** Show another night, at the same place and the same file as it was then. */
+  async #night(id) {
+    const chosen = this.entry?.path;
+    this.wish = { ...this.wish, night: id };
+    history.replaceState(null, "", link("restore", id, ...[this.wish.folder, this.wish.name].filter(Boolean)));
+    await this.#show();
+    if (!chosen) return;
+    const { name, above } = splitPath(chosen);
+    await this.#choose(above, name).catch(() => this.#nothingChosen(t("«{name}» was not there that night.", { name })));
   }
 
   #picked(entry) {
     this.search.input.value = "";
     this.search.clear();
-    location.hash = link("restore", entry.snapshot, entry.path);
+    const { name, above } = splitPath(entry.path);
+    location.hash = entry.kind === "folder" ? link("restore", entry.snapshot, entry.path) : link("restore", entry.snapshot, above, name);
   }
 
   #nothingChosen(text = t("Choose a file to look at it, and to see its versions.")) {
@@ -196,5 +190,8 @@ class Restore extends Page {
     if (wish && this.shown) await this.bringing.start(night, paths, wish);
   }
 }
+
+const wishOf = ([night, folder, name]) => ({ night: night ?? "latest", folder: folder ?? null, name: name ?? null });
+const below = (folder, name) => (folder === "/" ? `/${name}` : `${folder}/${name}`);
 
 customElements.define("covey-restore", Restore);

@@ -25,7 +25,7 @@ export class Timeline {
       const chosen = night.id === id;
       return h(
         "button",
-        { type: "button", role: "radio", class: "night", "aria-checked": chosen, tabindex: chosen ? 0 : -1, "aria-label": when(night.time_ns), title: `${when(night.time_ns)} · ${files(night.files)}`, onclick: () => this.#choose(night.id) },
+        { type: "button", role: "radio", class: "night", "aria-checked": String(chosen), tabindex: chosen ? 0 : -1, "aria-label": when(night.time_ns), title: `${when(night.time_ns)} · ${files(night.files)}`, onclick: () => this.#choose(night.id) },
         label ?? h("span", { class: "night-month" }),
         h("span", { class: "night-dot", "aria-hidden": "true" }),
         h("span", { class: "night-day" }, new Intl.DateTimeFormat(locale, { day: "numeric" }).format(date(night.time_ns))),

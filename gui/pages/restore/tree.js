@@ -85,7 +85,7 @@ export class Tree {
       {
         role: "row", id: `${this.stem}-${row}`, class: row === this.active ? "tree-row active" : "tree-row",
         "aria-rowindex": row + 2, "aria-level": branch.level, "aria-posinset": index + 1, "aria-setsize": branch.total,
-        "aria-expanded": folder ? open : null, "aria-selected": entry ? entry.path === this.selected : false,
+        "aria-expanded": folder ? String(open) : null, "aria-selected": String(entry?.path === this.selected),
         "data-row": row, style: { top: `${row * ROW_PX}px`, "--level": branch.level - 1 },
       },
       h("span", { role: "gridcell", class: "tree-name" }, folder ? h("span", { class: open ? "twisty open" : "twisty", "data-twisty": true }, icon("forward")) : h("span", { class: "twisty" }), icon(picture(entry)), entry ? h("span", { class: "clip" }, entry.name) : h("span", { class: "soft" }, "…")),

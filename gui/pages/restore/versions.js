@@ -41,7 +41,7 @@ export class Versions {
     const other = found.find((one) => one !== current);
     return [
       h("div", { class: "row apart" }, h("h3", {}, tn("one version", "{n} versions", found.length)), h("button", { class: "button quiet", type: "button", onclick: () => new SideBySide(path, found).open(other, current) }, t("Compare"))),
-      h("ul", { class: "versions" }, found.map((one) => h("li", {}, h("button", { type: "button", class: "version", "aria-current": one === current, onclick: () => this.chosen(one) }, h("span", { class: "grow" }, when(one.time_ns)), h("span", { class: "soft small numbers" }, bytes(one.size)))))),
+      h("ul", { class: "versions" }, found.map((one) => h("li", {}, h("button", { type: "button", class: "version", "aria-current": String(one === current), onclick: () => this.chosen(one) }, h("span", { class: "grow" }, when(one.time_ns)), h("span", { class: "soft small numbers" }, bytes(one.size)))))),
     ];
   }
 }
