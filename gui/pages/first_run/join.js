@@ -89,6 +89,7 @@ async function tryToJoin({ given, fields, below, button, joined, more }) {
     const { words } = await call("join", given);
     joined(words);
   } catch (problem) {
+    button.hidden = false;
     if (problem.code === "unknown_group" && !given.create) firstHere({ given, fields, below, button, joined, more });
     else tell(problem, fields, below);
     if (problem.code === "no_server") more.open = true; // the field that would help
@@ -118,12 +119,13 @@ function firstHere({ given, fields, below, button, joined, more }) {
     }
     tryToJoin({ given: { ...given, create: true }, fields, below, button, joined, more });
   } }, t("Start «{group}»", { group: given.group }));
-  const back = h("button", { class: "button", type: "button", onclick: () => { fill(below); fields.group.querySelector("input").select(); } }, t("Change the name"));
+  const back = h("button", { class: "button", type: "button", onclick: () => { fill(below); button.hidden = false; fields.group.querySelector("input").select(); } }, t("Change the name"));
   fill(below, notice("info", t("You are the first in «{group}».", { group: given.group }), t("Start it? If your friends are there already, the name is written differently."), box, h("div", { class: "row" }, begin, back)));
   again.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
     event.preventDefault();
     begin.click();
   });
+  button.hidden = true; // one way on is enough
   again.focus();
 }

@@ -97,7 +97,7 @@ export class WorkCard {
     this.facts.textContent = facts.join(" · ");
     const to = Object.entries(event.friends ?? {}).filter(([, n]) => n > 0).map(([name]) => name);
     this.carrying(event.stage === "ship" ? to : []);
-    if (event.waiting_for?.length) this.note.textContent = t("{names} are away and may have what is missing.", { names: names(event.waiting_for) });
+    if (event.waiting_for?.length) this.note.textContent = tn("{names} is away and may have what is missing.", "{names} are away and may have what is missing.", event.waiting_for.length, { names: names(event.waiting_for) });
   }
 
   #note() {
