@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from netsim.lab.homes import Kind
     from netsim.lab.matrix import Meeting
 
+TOLD_TO_END = 128 + signal.SIGTERM
 ROW = "{:<11} {:<11} {:<8} {:>7} {:>7}  {}"
 
 
@@ -35,6 +37,13 @@ ROW = "{:<11} {:<11} {:<8} {:>7} {:>7}  {}"
     "--delay-ms", type=click.FloatRange(0, 2000), default=0.0, help="Of each home's line."
 )
 @click.option("--loss", type=click.FloatRange(0, 100), default=0.0, help="Of its packets, percent.")
+@click.option(
+    "--megabytes",
+    type=click.FloatRange(0.1, 1000),
+    default=8.0,
+    show_default=True,
+    help="How much travels to find the rate; less for bad lines.",
+)
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each pair.")
 @click.option(
     "--logs", type=click.Path(file_okay=False, path_type=Path), help="Keep all logs in this folder."
@@ -46,6 +55,7 @@ def lab(
     engine: Literal["best", "aiortc"],
     delay_ms: float,
     loss: float,
+    megabytes: float,
     as_json: bool,
     logs: Path | None,
 ) -> None:
@@ -64,11 +74,19 @@ def lab(
         return
     line = Conditions(delay_s=delay_ms / 1000, loss=loss / 100) if delay_ms or loss else None
     met = []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TOLD_TO_END))  # and take everything away
     with contextlib.ExitStack() as stack:
         folder = logs or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="covey-lab-")))
         if not as_json:
             click.echo(ROW.format("CALLER", "CALLED", "PATH", "SECONDS", "MB/S", "ENGINES"))
-        meetings = matrix(wanted, folder, relay=not without_relay, engine=engine, conditions=line)
+        meetings = matrix(
+            wanted,
+            folder,
+            size=int(megabytes * 1e6),
+            relay=not without_relay,
+            engine=engine,
+            conditions=line,
+        )
         try:
             with contextlib.closing(meetings):
                 for meeting in meetings:

@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,7 +158,7 @@ def matrix(
     relay: bool = True,
     engine: EngineChoice = "best",
     conditions: Conditions | None = None,
-) -> Iterator[Meeting]:
+) -> Generator[Meeting]:
     """Each pair's meeting, one after the other. Logs lie in `folder`. Raises LabError.
 
     Without `relay` there is no TURN server; with `conditions` each home has such a line.
