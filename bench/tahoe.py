@@ -1,4 +1,4 @@
-"""The whole job beside Tahoe-LAFS: the same data, k and n, five friends or five storage nodes.
+"""The whole job beside Tahoe-LAFS: the same data, k and n; five friends, five storage nodes.
 
 Tahoe-LAFS is the one other program of our kind that is kept: it encrypts, codes with zfec and
 spreads the shares over nodes, which talk TLS. Here both run on this computer, every node in a
@@ -24,12 +24,14 @@ import time
 import urllib.error
 import urllib.request
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import whole
+from bench.group import LocalGroup
 from bench.server import free_port
 
 VERSION = "tahoe-lafs==1.20.0"
@@ -38,6 +40,8 @@ START_S_MAX = 120.0
 INSTALL_S_MAX = 900.0
 COMMAND_S_MAX = 1800.0
 HERE = "127.0.0.1"
+LETTERS = 300
+LETTER_BYTES = 40_000
 
 
 class NotToBeHad(Exception):
@@ -54,14 +58,13 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Medians of both, of so many runs each."""
+    """Medians of both, of so many runs each: of a few large files, and of many small ones."""
 
-    size: int
     needed: int
     total: int
     runs: int
-    covey: Run
-    tahoe: Run
+    covey: list[Run]
+    tahoe: list[Run]
 
 
 def install(folder: Path) -> Path:
@@ -161,6 +164,7 @@ def _running(tahoe: Path, place: Path) -> Iterator[None]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            start_new_session=True,  # as our members: the system shares processors by sessions
         )
     try:
         yield
@@ -184,60 +188,101 @@ def _read_soon(path: Path) -> str:
         time.sleep(0.1)
 
 
-def run_tahoe(tahoe: Path, work: Path, films: Path, needed: int, total: int) -> Run:
-    """One backup of the folder and one restore, in a new grid."""
+def make_letters(target: Path) -> None:
+    """Small files that do not compress, as most files of most people are small."""
+    target.mkdir(parents=True)
+    for number in range(LETTERS):
+        (target / f"letter {number}").write_bytes(os.urandom(LETTER_BYTES))
+
+
+def run_covey(work: Path, folders: Sequence[Path]) -> tuple[list[Run], int, int]:
+    """A backup and a restore of each folder in a new group; and what k and n were."""
+    found = []
+    with LocalGroup(work / "group") as group:
+        owner = group.join("anna")
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(group.join, whole.FRIENDS))
+        group.wait_online(owner, NODES)
+        for folder in folders:
+            owner.run("mark", str(folder))
+            begun = time.perf_counter()
+            owner.run("backup")
+            backed_up = time.perf_counter()
+            owner.run("restore", "latest", "--to", str(work / "back"), str(folder))
+            found.append(Run(backed_up - begun, time.perf_counter() - backed_up))
+            check(folder, work / "back")
+        code = owner.run("space")
+    return found, code["needed"], code["total"]
+
+
+def run_tahoe(
+    tahoe: Path, work: Path, folders: Sequence[Path], needed: int, total: int
+) -> list[Run]:
+    """The same in a new grid."""
+    found = []
     with grid(tahoe, work / "grid", needed, total) as made:
         made.run("create-alias", "bench:")
-        backup_s = made.run("backup", str(films), "bench:")
-        back = work / "back"
-        back.mkdir()
-        restore_s = made.run("cp", "--recursive", "bench:Latest", str(back))
-    check(films, back)
-    return Run(backup_s, restore_s)
+        for folder in folders:
+            back = work / f"back {folder.name}"
+            back.mkdir(parents=True)
+            backup_s = made.run("backup", str(folder), f"bench:{folder.name}")
+            latest = f"bench:{folder.name}/Latest"
+            found.append(Run(backup_s, made.run("cp", "--recursive", latest, str(back))))
+            check(folder, back)
+    return found
 
 
-def check(films: Path, back: Path) -> None:
+def check(folder: Path, back: Path) -> None:
     """Raise RuntimeError unless every file came back as it was."""
     found = {path.name: path for path in back.rglob("*") if path.is_file()}
-    for film in films.iterdir():
-        if film.name not in found or not filecmp.cmp(film, found[film.name], shallow=False):
-            raise RuntimeError(f"{film.name} did not come back")
+    for file in folder.iterdir():
+        if file.name not in found or not filecmp.cmp(file, found[file.name], shallow=False):
+            raise RuntimeError(f"{file.name} did not come back")
 
 
-def measure(work: Path, runs: int = 3, size: int = whole.SIZE) -> Comparison:
+def measure(work: Path, runs: int = 3) -> Comparison:
     """Both in turn. Raises NotToBeHad."""
     tahoe = install(work / "tahoe")
-    ours: list[Run] = []
-    theirs: list[Run] = []
+    films, letters = work / "films", work / "letters"
+    whole.make_folder(films, whole.SIZE)
+    make_letters(letters)
+    ours: list[list[Run]] = []
+    theirs: list[list[Run]] = []
     needed = total = 0
     for number in range(runs):
         here = work / f"run {number}"
-        found = whole.measure(here / "covey", size)
-        needed, total = found.needed, found.total
-        films = here / "covey" / "films"
-        check(films, here / "covey" / "back")
-        ours.append(Run(found.backup_s, found.restore_s))
-        theirs.append(run_tahoe(tahoe, here / "tahoe", films, needed, total))
-    return Comparison(size, needed, total, runs, _median(ours), _median(theirs))
+        found, needed, total = run_covey(here / "covey", [films, letters])
+        ours.append(found)
+        theirs.append(run_tahoe(tahoe, here / "tahoe", [films, letters], needed, total))
+    return Comparison(needed, total, runs, _medians(ours), _medians(theirs))
 
 
-def _median(runs: list[Run]) -> Run:
-    return Run(
-        statistics.median(one.backup_s for one in runs),
-        statistics.median(one.restore_s for one in runs),
-    )
+def _medians(runs: Sequence[Sequence[Run]]) -> list[Run]:
+    """Of all runs, for each folder."""
+    return [
+        Run(
+            statistics.median(one.backup_s for one in of_one),
+            statistics.median(one.restore_s for one in of_one),
+        )
+        for of_one in zip(*runs, strict=True)
+    ]
 
 
 def table(found: Comparison) -> list[str]:
     """As it stands in docs/benchmarks.md."""
-    size = found.size / 1e6
-    rows = [
-        ("backup, every share placed", found.covey.backup_s, found.tahoe.backup_s),
-        ("restore", found.covey.restore_s, found.tahoe.restore_s),
-    ]
+    kinds = (
+        f"{whole.SIZE // whole.FILE_BYTES} files of {whole.FILE_BYTES / 1e6:.1f} MB",
+        f"{LETTERS} files of {LETTER_BYTES / 1e3:.0f} kB",
+    )
+    rows = []
+    for kind, ours, theirs in zip(kinds, found.covey, found.tahoe, strict=True):
+        rows += [
+            (f"{kind}: backup", ours.backup_s, theirs.backup_s),
+            (f"{kind}: restore", ours.restore_s, theirs.restore_s),
+        ]
     return [
-        f"### Beside a Tahoe-LAFS grid: {size:.0f} MB that do not compress, any {found.needed} of "
-        f"{found.total}, medians of {found.runs}",
+        f"### Beside a Tahoe-LAFS grid: any {found.needed} of {found.total}, medians of "
+        f"{found.runs}",
         "",
         "| | covey | tahoe-lafs 1.20 | tahoe : covey |",
         "|---|---|---|---|",
@@ -260,11 +305,10 @@ def main() -> None:
     """Measure this alone."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--megabytes", type=int, default=whole.SIZE >> 20)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="covey-tahoe-") as scratch:
         load = os.getloadavg()[0]
-        found = measure(Path(scratch), chosen.runs, chosen.megabytes << 20)
+        found = measure(Path(scratch), chosen.runs)
         print("\n".join(table(found)))
         print(f"Load before and after: {load:.1f}, {os.getloadavg()[0]:.1f}", file=sys.stderr)
 

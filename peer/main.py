@@ -85,6 +85,7 @@ class Assembly:
     node: Node
     member: Member
     group: GroupFriends
+    engine: BestEngine
 
 
 async def _expire_held(store: ShareStore) -> None:
@@ -150,6 +151,7 @@ async def _assemble(
         random_bytes=random_bytes,
         jitter=_jitter(),
     )
+    engine = BestEngine()
     mapper = Mapper(partial(find_router, lan_address), lan_address)
     throttle = Throttle(config.limits, Traffic())
     mesh = Mesh(
@@ -159,7 +161,7 @@ async def _assemble(
         random_bytes=random_bytes,
         wall_clock=wall_s,
         throttle=throttle,
-        engine=MappingEngine(BestEngine(), mapper),
+        engine=MappingEngine(engine, mapper),
     )
 
     async def move(url: str, *, alone: bool) -> None:
@@ -239,7 +241,7 @@ async def _assemble(
     if maps_ports():
         tasks.append(asyncio.create_task(mapper.run()))
     try:
-        yield Assembly(node, member, friends)
+        yield Assembly(node, member, friends, engine)
     finally:
         await mesh.close()
         for task in tasks:
@@ -320,6 +322,7 @@ async def run_agent(state: StateFolder, beside: Beside = _nothing_beside) -> Non
         beside(assembly.node),
         serve_api(assembly.node, state.api_file, random_bytes=random_bytes),
     ):
+        await assembly.engine.fast()  # tried out now, so that no first link waits for it
         await asyncio.Event().wait()
 
 
