@@ -98,11 +98,6 @@ class Delay:
             self._shortest.popleft()
 
     @property
-    def base_s(self) -> float | None:
-        """The shortest round trip, None before the first."""
-        return self._shortest[0][1] if self._shortest else None
-
-    @property
     def queued_s(self) -> float | None:
         """How long data waits on the way; None while too little is known."""
         if len(self._recent) < DELAYS:

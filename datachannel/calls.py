@@ -31,6 +31,7 @@ from datachannel.engine import Attempt, Engine, EngineLink, SignalPort
 from datachannel.errors import LinkClosed, Unavailable
 from datachannel.handshake import NONCE_BYTES, Handshake, HandshakeRefused, Role
 from datachannel.link import PeerSession
+from datachannel.nearness import is_near
 from datachannel.signals import AttemptId, Description, Signal, SignalBox
 from datachannel.tasks import Tasks
 from signaling.messages import IceServer, MemberId, Outcome
@@ -43,7 +44,8 @@ ATTEMPTS_MAX = 16  # at a time; each costs sockets
 
 _log = logging.getLogger("covey.datachannel")
 
-Keep = Callable[[MemberId, EngineLink], Awaitable[None]]
+Keep = Callable[[MemberId, EngineLink, bool], Awaitable[None]]
+"""Serves a link; whether the friend is in our own network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,7 @@ class Calls:
         self._tasks.spawn(self._report, link)
         call.trying = None
         call.calling = False
-        await self._keep(call.member, link)
+        await self._keep(call.member, link, is_near(description, answer))
 
     async def _report(self, link: EngineLink) -> None:
         """Tell the server how we met, once the path has settled, or as it was when that is over."""
@@ -285,7 +287,7 @@ class Calls:
             return
         call.trying = None
         call.answering = None
-        await self._keep(call.member, link)
+        await self._keep(call.member, link, is_near(description, remote))
 
     # Both
 

@@ -99,7 +99,13 @@ class PeerSession:
     """Requests to and from one member, over one link. `run` it once."""
 
     def __init__(
-        self, link: Link, handler: Handler, *, initiator: bool, throttle: Throttle | None = None
+        self,
+        link: Link,
+        handler: Handler,
+        *,
+        initiator: bool,
+        throttle: Throttle | None = None,
+        near: bool = False,
     ) -> None:
         self.remote = link.remote
         self.bytes_sent = 0
@@ -110,7 +116,7 @@ class PeerSession:
         self.last_used = self._loop.time()
         """When a stream last did something, in the loop's time. Heartbeats do not count."""
         self._session = Session(initiator=initiator, now=self._loop.time())
-        self._lane = (throttle or Throttle()).lane(self)
+        self._lane = (throttle or Throttle()).lane(self, near=near)
         self._streams: dict[int, Stream] = {}
         self._handlers: dict[int, asyncio.Task[None]] = {}
         self._free = asyncio.Semaphore(STREAMS_MAX)

@@ -160,10 +160,14 @@ class Mesh:
             raise Unavailable("the friend is not online")
         return await self._calls.session(member)
 
-    async def _keep(self, member: MemberId, link: EngineLink) -> None:
+    async def _keep(self, member: MemberId, link: EngineLink, near: bool) -> None:
         """Serve a link that was proven, for as long as it lives."""
         session = PeerSession(
-            link, self._handler, initiator=self._me < member, throttle=self._throttle
+            link,
+            self._handler,
+            initiator=self._me < member,
+            throttle=self._throttle,
+            near=near,
         )
         before = self._open.get(member)
         mine = self._open[member] = _Open(session, link, Pace(_now()))

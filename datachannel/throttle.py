@@ -6,7 +6,7 @@ that carry no data (credits, heartbeats, answers) ask nobody, so no limit makes 
 
 With `Limits.spare` the rates are found by measuring (bandwidth.py): the round trips of links that
 work, and what this computer's network interfaces carry beside us. A friend in the same house is not
-reached over the line that is to be spared, and is recognised by his round trip.
+reached over the line that is to be spared (nearness.py).
 
 Not here: who sets the limits, and where the interfaces' counters come from.
 """
@@ -21,8 +21,8 @@ from typing import Final, Protocol
 from datachannel.bandwidth import Bucket, Delay, Limits, Line, Spare
 
 TICK_S: Final = 0.25
-NEAR_S: Final = 0.002
-"""Round trips of a local network are shorter, those over a line of a home are longer."""
+LATE_S: Final = 0.02
+"""When this loop was so late, round trips tell of a busy computer and not of the line."""
 OVERHEAD: Final = 1.07
 """What SCTP, DTLS, UDP and IP add to a packet of 1,160 bytes."""
 ACKNOWLEDGEMENTS: Final = 0.04
@@ -86,8 +86,9 @@ class _Way:
 class Lane:
     """One session's part."""
 
-    def __init__(self, throttle: Throttle, probed: Probed) -> None:
+    def __init__(self, throttle: Throttle, probed: Probed, *, near: bool) -> None:
         self.probed = probed
+        self.near = near
         self.delay = Delay()
         self.moved = False
         self._throttle = throttle
@@ -105,12 +106,6 @@ class Lane:
     def close(self) -> None:
         """The session is over."""
         self._throttle.lanes.discard(self)
-
-    @property
-    def near(self) -> bool:
-        """Whether the friend is in the same house, as far as is known."""
-        base_s = self.delay.base_s
-        return base_s is not None and base_s < NEAR_S
 
     def _note(self) -> None:
         self.moved = True
@@ -148,9 +143,9 @@ class Throttle:
         up, down = (min((rate for rate in one if rate), default=None) for one in found)
         return up, down
 
-    def lane(self, probed: Probed) -> Lane:
-        """For a new session, which closes it at its end."""
-        lane = Lane(self, probed)
+    def lane(self, probed: Probed, *, near: bool = False) -> Lane:
+        """For a new session, which closes it at its end. `near`: the friend is in our network."""
+        lane = Lane(self, probed, near=near)
         self.lanes.add(lane)
         return lane
 
@@ -170,18 +165,20 @@ class Throttle:
         loop = asyncio.get_running_loop()
         while True:
             await self.busy.wait()
+            due = loop.time() + TICK_S
             await asyncio.sleep(TICK_S)
+            is_late = loop.time() - due > LATE_S
             moving = [lane for lane in self.lanes if lane.moved]
             if not moving:
                 self.busy.clear()
-            self._measure(moving, loop.time())
+            self._measure(moving, loop.time(), is_late=is_late)
             for lane in moving:
                 lane.moved = False
                 lane.probed.probe()
 
-    def _measure(self, moving: list[Lane], now: float) -> None:
+    def _measure(self, moving: list[Lane], now: float, *, is_late: bool) -> None:
         for lane in self.lanes:
-            if (rtt_s := lane.probed.take_rtt(now)) is not None:
+            if (rtt_s := lane.probed.take_rtt(now)) is not None and not is_late:
                 lane.delay.note(rtt_s, now)
         # A queue that not all links meet is not that of our line.
         known = [lane.delay.queued_s for lane in moving if not lane.near]

@@ -14,7 +14,7 @@ from datachannel.link import PeerSession
 from datachannel.messages import Continue, Put, Request, Stored
 from datachannel.requests import put_share, query_space, receive_body
 from datachannel.streams import Stream
-from datachannel.throttle import NEAR_S, Throttle
+from datachannel.throttle import Throttle
 from signaling.messages import MemberId
 from tests.support.memory_link import memory_links
 from tests.support.sctp_harness import run_virtual
@@ -179,7 +179,7 @@ def test_spare_yields_when_round_trips_rise_unless_the_person_waits():
 def test_a_friend_in_the_same_house_is_served_at_full_speed():
     async def main() -> None:
         throttle = Throttle(Limits(spare=True))
-        lane = throttle.lane(Slow(NEAR_S / 2))
+        lane = throttle.lane(Slow(0.05), near=True)
         async with spared(throttle):
             await lane.up(1)
             await asyncio.sleep(1)

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +23,9 @@ import pytest
 from bench.group import ALONE, LocalGroup, MemberProcess, covey
 from netsim.lab.homes import Kind
 from netsim.lab.line import Conditions
-from netsim.lab.network import Home, network
+from netsim.lab.network import Home, Network, network
 from netsim.lab.public import public_servers
+from netsim.lab.spaces import call
 from tests.support.slow_line import link_on, slow_line
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -42,6 +43,7 @@ class Pair:
 
     anna: MemberProcess
     ben: MemberProcess
+    lab: Network
     home: Home
     folder: Path
     backup: subprocess.Popen[str] | None = None
@@ -90,12 +92,18 @@ class Pair:
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Pair]:
+    """The two at usual homes."""
+    with two_members(tmp_path, Kind.PORT) as pair:
+        yield pair
+
+
+@contextmanager
+def two_members(place: Path, kind: Kind) -> Iterator[Pair]:
     """The two, who know each other."""
-    place = tmp_path
     with ExitStack() as stack:
         lab = stack.enter_context(network())
         public = stack.enter_context(public_servers(lab, place / "public"))
-        home, other = lab.add_home(Kind.PORT, GOOD), lab.add_home(Kind.PORT)
+        home, other = lab.add_home(kind, GOOD), lab.add_home(kind)
         home.limit(UPLINK)
         group = LocalGroup(place, url=public.url)
         group.password_file.write_text(group.password + "\n")
@@ -113,7 +121,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
             member.start()
             members.append(member)
         group.wait_online(members[0], 1)
-        found = Pair(*members, home, place / "files")
+        found = Pair(*members, lab, home, place / "files")
         stack.callback(found.end)
         yield found
 
@@ -164,6 +172,23 @@ def test_it_goes_on_when_the_computer_slept(pair: Pair):
     time.sleep(45.0)
     os.killpg(group, signal.SIGCONT)
     goes_on(pair, backup, "45 s of sleep")
+
+
+def test_it_goes_on_when_the_relay_was_dead(tmp_path: Path):
+    with two_members(tmp_path, Kind.SYMMETRIC) as pair:
+        backup = pair.start_backup()
+        assert [link["relayed"] for link in pair.anna.run("status")["links"]] == [True]
+        relay = [
+            int(pid)
+            for pid in call("ip", "netns", "pids", pair.lab.public.name).split()
+            if Path(f"/proc/{pid}/comm").read_text() == "turnserver\n"
+        ]
+        for pid in relay:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(40.0)
+        for pid in relay:
+            os.kill(pid, signal.SIGCONT)
+        goes_on(pair, backup, "40 s without a relay")
 
 
 @pytest.mark.parametrize("engine", ["aiortc", "libdatachannel"])
