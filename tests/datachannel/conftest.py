@@ -4,4 +4,4 @@ from __future__ import annotations
 
 import sys
 
-collect_ignore = ["test_libdatachannel.py"] if sys.version_info < (3, 12) else []
+collect_ignore_glob = ["test_libdatachannel*.py"] if sys.version_info < (3, 12) else []

@@ -38,6 +38,7 @@ def silent():
         yield "{}:{}".format(*server.getsockname())
 
 
+@pytest.mark.slow
 async def test_silence_over_udp_is_waited_for_half_as_long_when_there_is_turn_over_tcp(silent):
     stun, tcp = f"stun:{silent}", f"turn:{silent}?transport=tcp"
     engine = LibdatachannelEngine()
