@@ -67,7 +67,7 @@ class Files extends Page {
       h("span", { class: "mark-picture" }, icon(mark.kind === "folder" ? "folder" : "file")),
       h("div", { class: "grow" }, h("p", { class: "mark-name clip", title: mark.path }, name), h("p", { class: "soft small clip" }, above)),
       h("div", { class: "mark-facts" }, mark.there ? null : h("span", { class: "pill warn" }, t("not there now")), mark.tagged ? h("span", { class: "pill" }, t("by its tag")) : null, h("span", { class: "soft small numbers nowrap" }, size(mark))),
-      h("a", { class: "button quiet icon", href: kept(mark), "aria-label": t("What is kept of {name}", { name }), title: t("What is kept of {name}", { name }) }, icon("restore")),
+      mark.bytes !== null && h("a", { class: "button quiet icon", href: kept(mark), "aria-label": t("What is kept of {name}", { name }), title: t("What is kept of {name}", { name }) }, icon("restore")),
       remove,
     );
   }
@@ -118,7 +118,7 @@ function leftOut(notes) {
   return h(
     "section",
     { class: "card stack tight", "aria-labelledby": "left-out" },
-    h("h2", { id: "left-out" }, tn("The last night says something about one file", "The last night says something about {n} files", notes.length)),
+    h("h2", { id: "left-out" }, t("Notes of the last night")),
     h("ul", { class: "left-out" }, shown.map(line)),
     notes.length > shown.length ? h("details", {}, h("summary", {}, tn("one more", "{n} more", notes.length - shown.length)), h("ul", { class: "left-out" }, notes.slice(LEFT_OUT_SHOWN).map(line))) : null,
   );

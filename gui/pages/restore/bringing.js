@@ -16,8 +16,9 @@ const replacing = () => [
 
 /** Asks; gives { to, overwrite } or null. `paths` empty is the whole night. */
 export class Wish {
-  constructor(snapshot, paths) {
-    Object.assign(this, { snapshot, paths, to: "/", overwrite: "older" });
+  /** Who chose one file means it; among many, what is newer than that night stays. */
+  constructor(snapshot, paths, { oneFile }) {
+    Object.assign(this, { snapshot, paths, to: "/", overwrite: oneFile ? "always" : "older" });
     const [id, place, rule] = [freshId("wish"), freshId("place"), freshId("rule")];
     const radio = (name, value, label, checked, change) => h("label", { class: "choice" }, h("input", { type: "radio", name, value, checked, onchange: change }), label);
     this.other = h("span", {}, t("Into another folder…"));

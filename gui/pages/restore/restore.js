@@ -38,7 +38,7 @@ class Restore extends Page {
     this.notes = h("div", { "aria-live": "polite" });
     this.browse = h("div", { class: "stack tight" }, this.way, this.notes, this.tree.element);
     this.about = h("section", { class: "card about stack", "aria-label": t("The chosen file") });
-    this.all = h("button", { class: "button", type: "button", onclick: () => this.#bring([]) }, icon("restore"), t("Restore everything"));
+    this.all = h("button", { class: "button", type: "button", onclick: () => this.#bring([], false) }, icon("restore"), t("Restore everything"));
     this.body = h("div", { class: "stack" }, waiting(3));
     fill(this, h("div", { class: "page-head" }, h("div", {}, h("h1", {}, t("Restore")), h("p", {}, t("Pick a night, then a file or a folder."))), this.all), this.body);
     this.all.hidden = true;
@@ -175,7 +175,7 @@ class Restore extends Page {
     fill(
       this.about,
       h("div", {}, h("h2", { class: "about-name" }, entry.name), h("p", { class: "soft small numbers" }, facts)),
-      h("div", { class: "row" }, h("button", { class: "button primary", type: "button", onclick: () => this.#bring([entry.path]) }, icon("restore"), t("Restore")), folder ? h("a", { class: "button", href: link("restore", this.night.id, entry.path) }, t("Only this folder")) : null),
+      h("div", { class: "row" }, h("button", { class: "button primary", type: "button", onclick: () => this.#bring([entry.path], !folder) }, icon("restore"), t("Restore")), folder ? h("a", { class: "button", href: link("restore", this.night.id, entry.path) }, t("Only this folder")) : null),
       entry.kind === "file" ? [this.preview.element, this.versions.element] : null,
     );
     if (entry.kind === "file") {
@@ -184,9 +184,9 @@ class Restore extends Page {
     }
   }
 
-  async #bring(paths) {
+  async #bring(paths, oneFile) {
     const night = this.night;
-    const wish = await new Wish(night, paths).ask();
+    const wish = await new Wish(night, paths, { oneFile }).ask();
     if (wish && this.shown) await this.bringing.start(night, paths, wish);
   }
 }

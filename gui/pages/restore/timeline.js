@@ -18,8 +18,9 @@ export class Timeline {
     this.nights = nights;
     this.id = id;
     let month = "";
+    const thisYear = new Date().getFullYear();
     fill(this.line, nights.map((night) => {
-      const now = new Intl.DateTimeFormat(locale, { month: "short", year: "numeric" }).format(date(night.time_ns));
+      const now = new Intl.DateTimeFormat(locale, { month: "short", year: date(night.time_ns).getFullYear() === thisYear ? undefined : "numeric" }).format(date(night.time_ns));
       const label = now === month ? null : h("span", { class: "night-month", "aria-hidden": "true" }, now);
       month = now;
       const chosen = night.id === id;

@@ -5,8 +5,8 @@
 // which row is meant, since rows come and go while one scrolls.
 
 import { fill, freshId, h, setStyle } from "../base/element.js";
-import { bytes, moment } from "../base/format.js";
-import { t } from "../base/i18n.js";
+import { bytes, date } from "../base/format.js";
+import { locale, t } from "../base/i18n.js";
 import { icon } from "../base/icons.js";
 import { Branches } from "./branches.js";
 
@@ -90,7 +90,7 @@ export class Tree {
       },
       h("span", { role: "gridcell", class: "tree-name" }, folder ? h("span", { class: open ? "twisty open" : "twisty", "data-twisty": true }, icon("forward")) : h("span", { class: "twisty" }), icon(picture(entry)), entry ? h("span", { class: "clip" }, entry.name) : h("span", { class: "soft" }, "…")),
       h("span", { role: "gridcell", class: "tree-size soft small numbers" }, entry && entry.kind === "file" ? bytes(entry.size) : ""),
-      h("span", { role: "gridcell", class: "tree-time soft small numbers" }, entry?.mtime_ns ? moment(entry.mtime_ns) : ""),
+      h("span", { role: "gridcell", class: "tree-time soft small numbers" }, entry?.mtime_ns ? shortDay(entry.mtime_ns) : ""),
     );
   }
 
@@ -168,6 +168,8 @@ export class Tree {
     if (at !== null && at !== undefined && wanted === this.typed) this.#go(this.branches.rowOf(branch, at));
   }
 }
+
+const shortDay = (ns) => new Intl.DateTimeFormat(locale, { dateStyle: "medium" }).format(date(ns));
 
 const PICTURES = /\.(png|jpe?g|gif|webp|avif|bmp|heic|tiff?|svg)$/i;
 function picture(entry) {

@@ -31,7 +31,8 @@ def row(page: Page, name: str):
 
 
 def active(page: Page):
-    return page.locator("#" + str(tree(page).get_attribute("aria-activedescendant")))
+    """The row that `aria-activedescendant` means."""
+    return page.locator(".tree-space .tree-row.active")
 
 
 def test_the_newest_night_is_open_where_the_marked_folders_are(opened: Opened):
@@ -88,6 +89,9 @@ def test_the_tree_goes_by_keyboard_alone(opened: Opened):
     page = opened(with_nights(300), "restore")
     expect(row(page, "Documents")).to_be_visible()
     tree(page).focus()
+    expect(tree(page)).to_have_attribute(
+        "aria-activedescendant", str(active(page).get_attribute("id"))
+    )
     page.keyboard.press("ArrowRight")
     expect(row(page, "letter.txt")).to_be_visible()
     expect(active(page)).to_have_attribute("aria-expanded", "true")
