@@ -7,7 +7,6 @@ port 443, where strict offices let it through, with a certificate of the lab's o
 
 from __future__ import annotations
 
-import os
 import secrets
 import subprocess
 import sys
@@ -35,7 +34,10 @@ TURN_URLS = (
     f"turns:{TURN_NAME}:{TURN_TLS_PORT}?transport=tcp",
 )
 SIGNAL_URL = f"http://{SIGNAL_NAME}"
-COTURN_START = Path(__file__).parents[2] / "deploy" / "coturn-start"
+ROOT = Path(__file__).parents[2]
+COTURN_START = ROOT / "deploy" / "coturn-start"
+ALONE = {"COVEY_LAN": "off", "COVEY_MAP_PORTS": "off", "PYTHONPATH": str(ROOT)}
+"""Members of the lab find nothing but its servers, and run from this checkout wherever they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +91,6 @@ def public_servers(lab: Network, folder: Path, *, relay: bool = True) -> Iterato
         if not server.stdout.readline().startswith(b"http"):
             raise LabError(f"covey serve says: {(folder / 'signal.log').read_text()[-500:]}")
         yield Public(SIGNAL_URL, {"SSL_CERT_FILE": str(made.authority)} | ALONE)
-
-
-ALONE = {"COVEY_LAN": "off", "COVEY_MAP_PORTS": "off", "PYTHONPATH": os.getcwd()}
-"""Members of the lab find nothing but its servers."""
 
 
 def _wait_for_port(lab: Network, running: subprocess.Popen[bytes], port: int, log: Path) -> None:
