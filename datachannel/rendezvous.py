@@ -58,7 +58,7 @@ log = logging.getLogger("covey.rendezvous")
 
 RETRY_S_MIN = 0.5
 RETRY_S_MAX = 60.0
-SILENT_S_MAX = 15.0
+SILENT_S_MAX = 5.0
 """The same while no answer comes at all: it is our own network that is away, most likely, and
 nothing else tells when it is back."""
 RETRY_GROWTH = 1.7

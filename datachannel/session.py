@@ -57,6 +57,8 @@ SPEED_S_MAX: Final = 8.0
 """A line is slow that took longer for SPEED_BYTES. One that was idle counts as slow: no harm."""
 PING_S: Final = 5.0
 """Of silence in either direction. NATs forget a flow after 30 s or more."""
+DEAD_S_MIN: Final = 3.0
+"""No queue is so long: a round trip that takes more tells of a line that is away."""
 SILENT_S_MAX: Final = 20.0
 """Without any frame the other side is gone: four of its pings are missing."""
 
@@ -168,7 +170,8 @@ class Session:
         that is longer than the one before; else None."""
         if self._ping_sent_at is not None:
             age_s = now - self._ping_sent_at
-            return age_s if self.rtt_s is not None and age_s > self.rtt_s else None
+            is_telling = self.rtt_s is not None and self.rtt_s < age_s < DEAD_S_MIN
+            return age_s if is_telling else None
         is_new, self._is_rtt_new = self._is_rtt_new, False
         return self.rtt_s if is_new else None
 
