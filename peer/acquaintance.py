@@ -6,7 +6,7 @@ Everything is read from what others have noted; nothing is decided here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from datachannel.engine import LinkInfo
@@ -19,6 +19,8 @@ WATCHED_MIN_S = 24 * 3600
 """A friend who was watched for less than a day is not called reliable or otherwise."""
 SIZES_GOOD_FOR_S = 60.0
 """What is kept for friends is added up from all files, so that is done once a minute at most."""
+COLUMNS_MAX = 200
+"""A picture has no room for more; neighbouring packs then share a column."""
 _NS = 10**9
 
 
@@ -66,9 +68,33 @@ class Acquaintance:
             )
         return answers
 
+    async def matrix(self) -> Answer:
+        """As `Service.matrix` tells it, in the order of `friends`."""
+        friends = sorted(self._m.friends.members().items())
+        placed = await self._m.run_blocking(lambda: list(self._m.catalog.each_placement()))
+        packs, rows = spread(placed, [member for member, _ in friends])
+        names = [friend.card.name for _, friend in friends]
+        return {"friends": names, "packs": packs, "rows": rows}
+
     async def _sizes_now(self) -> Mapping[bytes, int]:
         now = asyncio.get_running_loop().time()
         if now - self._sizes_at > SIZES_GOOD_FOR_S:
             self._sizes_at = now
             self._sizes = await self._m.run_blocking(self._kept.used_by_owner)
         return self._sizes
+
+
+def spread(
+    placed: Sequence[tuple[int, int, MemberId]], friends: Sequence[MemberId]
+) -> tuple[int, list[list[int]]]:
+    """How many packs there are, and how many shares each friend has in each column of them.
+
+    `placed` is sorted by pack. What somebody has who is no friend any more is left out.
+    """
+    at = {pack: place for place, pack in enumerate(dict.fromkeys(pack for pack, _, _ in placed))}
+    columns = min(len(at), COLUMNS_MAX)
+    rows = {friend: [0] * columns for friend in friends}
+    for pack, _, holder in placed:
+        if holder in rows:
+            rows[holder][at[pack] * columns // len(at)] += 1
+    return len(at), list(rows.values())

@@ -194,6 +194,9 @@ class ApiClient:
     async def friends(self) -> list[Answer]:
         return _dicts(await self._call("friends"))
 
+    async def matrix(self) -> Answer:
+        return _dict(await self._call("matrix"))
+
     async def snapshots(self) -> list[Answer]:
         return _dicts(await self._call("snapshots"))
 

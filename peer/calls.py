@@ -87,6 +87,7 @@ class _Pattern(msgspec.Struct, forbid_unknown_fields=True):
 CALLS: dict[str, type[msgspec.Struct]] = {
     "status": _Nothing,
     "friends": _Nothing,
+    "matrix": _Nothing,
     "snapshots": _Nothing,
     "history": _Nothing,
     "keep": _Rule,

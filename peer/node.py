@@ -181,6 +181,10 @@ class Node(Looking):
         """See Service."""
         return await self._acquaintance.friends(self._group.links())
 
+    async def matrix(self) -> Answer:
+        """See Service."""
+        return await self._acquaintance.matrix()
+
     async def snapshots(self) -> list[Answer]:
         """See Service."""
         return [_snapshot(row) for row in await self._m.run_blocking(self._m.catalog.snapshots)]

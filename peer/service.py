@@ -121,6 +121,12 @@ class Service(Protocol):
         """
         ...
 
+    async def matrix(self) -> Answer:
+        """Who keeps which parts: friends (names), packs (how many), and rows, for each friend the
+        shares in each column of packs; no more than 200 columns.
+        """
+        ...
+
     async def snapshots(self) -> list[Answer]:
         """Every snapshot, oldest first: id (hex), time_ns, files, bytes, complete."""
         ...

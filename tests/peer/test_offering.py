@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from peer.acquaintance import Acquaintance
+from peer.acquaintance import COLUMNS_MAX, Acquaintance, spread
 from peer.offering import Offering
 from peer.service import Problem
 from peer.upkeep.presence import SAMPLE_S, note_presence
+from signaling.messages import MemberId
 from tests.support.small_group import SmallGroup, small_group
 
 GB = 10**9
@@ -83,3 +84,17 @@ async def test_each_friend_has_when_it_was_seen_and_how_much_it_uses(group: Smal
     assert told[first.hex()]["uptime"] > 0.5
     assert told[friends[1].hex()]["held_bytes"] == 0
     assert told[friends[1].hex()]["uptime"] < 0.5
+
+
+def test_the_matrix_counts_each_share_once():
+    ann, ben, gone = (MemberId(bytes([letter]) * 32) for letter in b"abg")
+    placed = [(3, 0, ann), (3, 1, ben), (7, 0, ann), (7, 1, gone), (9, 0, ben)]
+    assert spread(placed, [ann, ben]) == (3, [[1, 1, 0], [1, 0, 1]])
+    assert spread([], [ann]) == (0, [[]])
+
+
+def test_a_large_matrix_is_drawn_together():
+    ann = MemberId(bytes(32))
+    packs, rows = spread([(pack, 0, ann) for pack in range(1000)], [ann])
+    assert (packs, len(rows[0]), sum(rows[0])) == (1000, COLUMNS_MAX, 1000)
+    assert set(rows[0]) == {5}

@@ -97,6 +97,10 @@ class FakeService:
             {"name": "cy", "online": False, "engine": None, **friend},
         ]
 
+    async def matrix(self) -> Answer:
+        self._raise()
+        return {"friends": ["bob", "cy"], "packs": 2, "rows": [[1, 1], [1, 0]]}
+
     async def snapshots(self) -> list[Answer]:
         self._raise()
         facts = {"files": 12_431, "bytes": 3_000_000, "complete": True}
