@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import platform
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,12 +20,17 @@ from gui.web.folders import Suggestions
 from gui.web.jobs import Jobs
 from gui.web.live import Live
 from gui.web.server import serve_pages
-from peer import main as member
 from peer.blocking import run_blocking
+from peer.cli.running import Entry
 from peer.service import Service
 from peer.state import StateFolder
 
 PAGES_FILE, LOCK_FILE = "pages.json", "pages.lock"
+
+
+def random_bytes(size: int) -> bytes:
+    """`peer.ports.RandomBytes` from the operating system."""
+    return os.urandom(size)  # noqa: TID251 - the composition root hands it out
 
 
 def pages_file(state: StateFolder) -> Path:
@@ -32,7 +38,7 @@ def pages_file(state: StateFolder) -> Path:
     return state.home / PAGES_FILE
 
 
-async def run_agent(state: StateFolder) -> None:
+async def run_agent(state: StateFolder, entry: Entry) -> None:
     """The agent of this folder, until cancelled. Raises AlreadyRunning, Problem, StateError."""
     state.prepare()
     with state.lock_of(LOCK_FILE):
@@ -40,17 +46,17 @@ async def run_agent(state: StateFolder) -> None:
         loop = asyncio.get_running_loop()
         desk = Desk(
             state,
-            member,
+            entry,
             jobs,
             run_blocking,
             platform.node().partition(".")[0] or "computer",
             Suggestions(loop.time),
         )
         live = Live(desk.look)
-        async with serve_pages(desk, live, pages_file(state), random_bytes=member.random_bytes):
+        async with serve_pages(desk, live, pages_file(state), random_bytes=random_bytes):
             try:
                 await desk.joined.wait()
-                await member.run_agent(state, beside=lambda service: _at_the_desk(desk, service))
+                await entry.run_agent(state, lambda service: _at_the_desk(desk, service))
             finally:
                 await jobs.close()
 

@@ -63,7 +63,7 @@ def agent(wishes: Wishes) -> None:
     else:
         output.warn("In no group yet; `covey url` prints where to join one. Ctrl-C ends it.")
     with contextlib.suppress(ToldToEnd):
-        running.run(run_agent(state))
+        running.run(run_agent(state, wishes.entry()))
 
 
 def _open(wishes: Wishes, page: str, *, browser: bool) -> None:

@@ -288,6 +288,7 @@ async def open_service(state: StateFolder) -> AsyncIterator[Service]:
 
 
 Beside = Callable[[Service], contextlib.AbstractAsyncContextManager[None]]
+"""What runs beside the member for as long as it does: the pages of the window, say."""
 
 
 @contextlib.asynccontextmanager

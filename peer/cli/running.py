@@ -36,6 +36,10 @@ class ToldToEnd(Exception):
     """A signal asked this process to end, and it has stopped working."""
 
 
+Beside = Callable[[Service], AbstractAsyncContextManager[None]]
+"""What runs beside the member for as long as it does: the pages of the window, say."""
+
+
 class JoinResult(Protocol):
     """What joining gives back."""
 
@@ -51,7 +55,9 @@ class Entry(Protocol):
 
     def open_service(self, state: StateFolder) -> AbstractAsyncContextManager[Service]: ...
 
-    def run_agent(self, state: StateFolder) -> Coroutine[Any, Any, None]: ...
+    def run_agent(
+        self, state: StateFolder, beside: Beside = ...
+    ) -> Coroutine[Any, Any, None]: ...
 
     def join(
         self,

@@ -48,7 +48,7 @@ class FakeEntry:
         with state.lock():
             yield self.service
 
-    async def run_agent(self, state: StateFolder) -> None:
+    async def run_agent(self, state: StateFolder, beside: Any = None) -> None:
         self.agents += 1
 
     async def join(self, state: StateFolder, **wish: Any) -> Joined:
