@@ -150,9 +150,17 @@ def sweep() -> None:
     """Take away what labs left behind that were killed."""
     for line in call("ip", "netns", "list").splitlines():
         name = line.partition(" ")[0]
-        found = _OURS.match(name)
-        if found and not os.path.exists(f"/proc/{found[1]}"):
+        if _is_left(name):
             _delete(name)
+    for folder in _ETC.glob(f"{PREFIX}*"):
+        if _is_left(folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_left(name: str) -> bool:
+    """Whether it is a lab's whose process is gone."""
+    found = _OURS.match(name)
+    return found is not None and not os.path.exists(f"/proc/{found[1]}")
 
 
 def _delete(name: str) -> None:
