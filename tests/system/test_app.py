@@ -144,6 +144,8 @@ def loses_friends(page: Page, group: LocalGroup) -> None:
     expect(asleep).to_have_count(2)
     page.get_by_role("link", name="Friends", exact=True).click()
     expect(page.get_by_text("5 friends, 3 of them awake.")).to_be_visible()
+    expect(page.get_by_role("table", name="Which parts").get_by_role("row")).to_have_count(5)
+    page.screenshot(path=PICTURES / "real-friends-light-1200.png", full_page=True)
     for name in FRIENDS[2:]:
         group.lose(name)
     page.get_by_role("link", name="Home", exact=True).click()
