@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import random
@@ -44,7 +45,7 @@ STUCK_S_MAX = 40.0  # a dead link is found after 20 s; then a new one is made, p
 RETRY_S = 0.5
 SAMPLE_S = 1.0
 WARM_UP = 0.3  # of the time: pools fill, caches too
-GROWTH_MAX = 0.10  # between the middle and the last third of a run
+GROWTH_MAX = 0.15  # between the two halves of the rest
 
 
 class Known:
@@ -262,6 +263,7 @@ async def soak(members: int, seconds: float, seed: int) -> int:
     grown = {
         "pss_mb": Growth(lambda: pss_bytes(process.pid) / 1e6),
         "sockets_and_files": Growth(lambda: float(process.num_fds())),
+        "objects": Growth(lambda: float(len(gc.get_objects()))),
         "tasks": Growth(lambda: float(len(asyncio.all_tasks()))),
     }
     found = Soak(members, engines, seed)
