@@ -85,14 +85,15 @@ class Restore extends Page {
     else await this.#top();
   }
 
-  /** The deepest folder that all marked folders are in. */
+  /** The folder that all marked ones are in, or the only one that is marked. */
   async #top() {
     try {
       let path = "";
       for (;;) {
         const { total, entries } = await call("tree", { snapshot: this.night.id, path, count: 2 });
-        if (total !== 1 || entries[0].kind !== "folder" || entries[0].mtime_ns) break;
+        if (total !== 1 || entries[0].kind !== "folder") break;
         path = entries[0].path;
+        if (entries[0].mtime_ns) break; // itself in the backup: the only folder that is marked
       }
       this.top = path;
       await this.#folder(path);
