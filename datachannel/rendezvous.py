@@ -140,9 +140,9 @@ class Rendezvous:
     async def run(self) -> None:
         """Until cancelled or `leave`. Raises JoinRefused when trying again is pointless."""
         loop = asyncio.get_running_loop()
-        retry_s = RETRY_S_MIN
+        retry_s, retry_s_max = RETRY_S_MIN, RETRY_S_MAX
         while not self._has_left:
-            wait_s, url, retry_s_max = 0.0, None, RETRY_S_MAX
+            wait_s, url = 0.0, None
             try:
                 url = await self._servers.address()
                 async with connected(url, self._credentials, self._card, self._create) as (
@@ -168,9 +168,8 @@ class Rendezvous:
                 wait_s = 0.0 if has_another else _pause_of(refused)
             except Unreachable as error:
                 log.info("%s", error)
-                if isinstance(error, Silent):
-                    retry_s_max = SILENT_S_MAX
-                if url is not None:
+                if url is not None:  # else there was none to try, which tells nothing new
+                    retry_s_max = SILENT_S_MAX if isinstance(error, Silent) else RETRY_S_MAX
                     self._servers.failed(url)
             if not self._has_left:
                 # Never sooner than the server asks; else between the half and the whole pause.
