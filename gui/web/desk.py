@@ -21,7 +21,8 @@ from gui.web.jobs import Jobs
 from gui.web.sheet import Sheet
 from peer.calls import CALLS, STREAMS
 from peer.cli import asking
-from peer.cli.app import explain
+from peer.cli.explaining import explain
+from peer.cli.running import JoinResult
 from peer.ports import RunBlocking
 from peer.service import Answer, Event, Problem, Service
 from peer.state import StateFolder, write_atomic
@@ -70,7 +71,7 @@ class _Sheet(msgspec.Struct, forbid_unknown_fields=True):
 class Entry(Protocol):
     """Becoming a member: `peer.main`."""
 
-    async def join(
+    def join(
         self,
         state: StateFolder,
         *,
@@ -80,8 +81,7 @@ class Entry(Protocol):
         name: str,
         server: str | None,
         create: bool,
-    ) -> Any:  # noqa: ANN401 - words and whether it was created
-        ...
+    ) -> Awaitable[JoinResult]: ...
 
     def recover(
         self,
