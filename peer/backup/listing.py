@@ -63,6 +63,16 @@ def decode_listing(data: bytes | None) -> dict[bytes, tuple[Entry, Stamp]]:
     }
 
 
+def listed_entries(data: bytes | None) -> tuple[Entry, ...]:
+    """The entries alone, in the directory's order; none where there is no readable listing."""
+    if data is None:
+        return ()
+    try:
+        return decode_directory(_decoder.decode(data).entries)
+    except (msgspec.MsgspecError, FormatError):
+        return ()
+
+
 def stamp_of(found: Found, night_ns: int) -> Stamp:
     """The stamp to keep for a file that was read tonight."""
     if found.ctime_ns > night_ns - RACY_NS:

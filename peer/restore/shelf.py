@@ -9,13 +9,12 @@ always kept, however large.
 from __future__ import annotations
 
 import bisect
-import os
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 
 from chunking.formats import KIND_DIR, Content, Entry, FormatError, Snapshot
 from chunking.tree import decode_directory, decode_snapshot
-from peer.backup.listing import decode_listing
+from peer.backup.listing import listed_entries
 from peer.catalog import SnapshotRow
 from peer.member import Member
 from peer.restore.paths import Parts, join_path, split_path
@@ -32,8 +31,9 @@ class Folder:
     """One folder, folders first, then by name whatever the case."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
-        self.entries = sorted(entries, key=_order)
-        self._begins = [_order(entry)[:2] for entry in self.entries]
+        keyed = sorted(((_order(entry), at) for at, entry in enumerate(entries)))
+        self.entries = [entries[at] for _, at in keyed]
+        self._begins = [key[:2] for key, _ in keyed]
         self.folders = bisect.bisect_left(self._begins, (True, ""))
 
     def named(self, name: bytes) -> Entry | None:
@@ -63,7 +63,7 @@ class Folder:
 
 
 def _folded(name: bytes) -> str:
-    return os.fsdecode(name).lower()
+    return name.decode("utf-8", "surrogateescape").lower()
 
 
 def _order(entry: Entry) -> tuple[bool, str, bytes]:
@@ -133,7 +133,8 @@ class Shelf:
         if row is None or (row.level, row.ids) != (content.level, content.ids):
             return None
         listing = self._m.catalog.listing(path)
-        return Folder([entry for entry, _ in decode_listing(listing).values()]) if listing else None
+        entries = listed_entries(listing)
+        return Folder(entries) if entries else None
 
 
 def _read(data: bytes) -> Folder:
