@@ -24,6 +24,7 @@ GUI = Path(__file__).parent
 LOCALE = GUI / "pages" / "locale"
 AGENT = (GUI.parent / "peer", GUI / "web")
 NOT_SHOWN = ("cli", "doctor")  # what these say is for a terminal
+SHOWN_TOO = ("peer/cli/explaining.py",)  # but this explains errors to all
 LANGUAGES = ("de",)
 LETTERS_MIN = 8  # with fewer outside of its places a sentence would fit anything
 
@@ -48,7 +49,7 @@ def of_agent() -> Iterator[tuple[str, str]]:
     for folder in AGENT:
         for file in sorted(folder.rglob("*.py")):
             within = file.relative_to(GUI.parent)
-            if not set(within.parts) & set(NOT_SHOWN):
+            if within.as_posix() in SHOWN_TOO or not set(within.parts) & set(NOT_SHOWN):
                 yield from ((within.as_posix(), text) for text in sentences(file.read_text()))
 
 
