@@ -221,6 +221,12 @@ class ApiClient:
     async def set_limits(self, up: str = "", down: str = "", spare: bool | None = None) -> Answer:
         return _dict(await self._call("set_limits", up=up, down=down, spare=spare))
 
+    async def activity(self) -> Answer:
+        return _dict(await self._call("activity"))
+
+    async def pause(self, until: str) -> Answer:
+        return _dict(await self._call("pause", until=until))
+
     async def space(self) -> Answer:
         return _dict(await self._call("space"))
 

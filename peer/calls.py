@@ -79,6 +79,10 @@ class _Patterns(msgspec.Struct, forbid_unknown_fields=True):
     patterns: list[str]
 
 
+class _Until(msgspec.Struct, forbid_unknown_fields=True):
+    until: str
+
+
 class _Pattern(msgspec.Struct, forbid_unknown_fields=True):
     pattern: str
 
@@ -95,6 +99,8 @@ CALLS: dict[str, type[msgspec.Struct]] = {
     "forget": _Snapshot,
     "move_server": _Url,
     "limits": _Nothing,
+    "activity": _Nothing,
+    "pause": _Until,
     "set_limits": _Limits,
     "space": _Nothing,
     "set_space": _Offer,

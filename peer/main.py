@@ -44,6 +44,8 @@ from peer.holding.store import ShareStore
 from peer.jobs import run_job
 from peer.limiting import Limiting
 from peer.member import Emit, Engine, Member
+from peer.nightly.keeper import Keeper
+from peer.nightly.real import nights_come, real_keeper
 from peer.node import Identity, Node, local_time
 from peer.offering import Offering
 from peer.politeness import Traffic
@@ -86,6 +88,7 @@ class Assembly:
     member: Member
     group: GroupFriends
     engine: BestEngine
+    keeper: Keeper
 
 
 async def _expire_held(store: ShareStore) -> None:
@@ -229,7 +232,15 @@ async def _assemble(
         keep=lambda offer_bytes: state.update_config(offer_bytes=offer_bytes),
         announce=announce,
     )
-    node = Node(member, friends, offering, identity, local_time, examine, limiting)
+    keeper = await real_keeper(
+        state.home,
+        member.member,
+        config.created_ns,
+        friends.links,
+        time.time_ns,
+        run_blocking,
+    )
+    node = Node(member, friends, offering, identity, local_time, examine, limiting, keeper)
     tasks = [
         asyncio.create_task(friends.run()),
         asyncio.create_task(mesh.run()),
@@ -241,7 +252,7 @@ async def _assemble(
     if maps_ports():
         tasks.append(asyncio.create_task(mapper.run()))
     try:
-        yield Assembly(node, member, friends, engine)
+        yield Assembly(node, member, friends, engine, keeper)
     finally:
         await mesh.close()
         for task in tasks:
@@ -324,7 +335,7 @@ async def run_agent(state: StateFolder, beside: Beside = _nothing_beside) -> Non
         serve_api(assembly.node, state.api_file, random_bytes=random_bytes),
     ):
         await assembly.engine.fast()  # tried out now, so that no first link waits for it
-        await asyncio.Event().wait()
+        await assembly.keeper.run(assembly.node, scheduled=nights_come())
 
 
 async def join(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -80,6 +81,15 @@ class Held(Protocol):
     async def give(self, offer_bytes: int) -> None: ...
 
 
+class Nights(Protocol):
+    """When nights come by themselves, and what came of those before (peer.nightly.keeper)."""
+
+    def facts(self) -> Answer: ...
+    def activity(self) -> Answer: ...
+    async def pause(self, until: str) -> Answer: ...
+    def night(self, friends: int) -> AbstractAsyncContextManager[Emit]: ...
+
+
 @dataclass(slots=True)
 class Identity:
     """How this member and its group are called."""
@@ -100,11 +110,12 @@ class Node(Looking):
         wall_text: Callable[[int], str],
         examine: Work,
         limiting: Limiting,
+        nights: Nights,
     ) -> None:
         super().__init__(member, self._reached)
         self._group, self._held = group, held
         self._identity, self._wall_text, self._examine = identity, wall_text, examine
-        self._limiting = limiting
+        self._limiting, self._nights = limiting, nights
         self._acquaintance = Acquaintance(member, held)
         self._doing = ""
 
@@ -133,6 +144,7 @@ class Node(Looking):
             "can_vanish": max(spare, 0) if packs else None,
             "unsafe_packs": len(unsafe),
             "doing": self._doing,
+            **self._nights.facts(),
             "links": [
                 _link(info, self._m.friend_name(info.member)) for info in self._group.links()
             ],
@@ -267,10 +279,20 @@ class Node(Looking):
 
         async def work(emit: Emit) -> Event:
             await self._ready()
-            night = await Night(self._m, emit).run()
+            async with self._nights.night(len(self._m.friends.members())) as ended:
+                night = await Night(self._m, emit).run()
+                ended(night)
             return await drill.drill_after(night, self._m, emit, seed=self._seed())
 
         return self._exclusive("backing up", work)
+
+    async def activity(self) -> Answer:
+        """See Service."""
+        return self._nights.activity()
+
+    async def pause(self, until: str) -> Answer:
+        """See Service."""
+        return await self._nights.pause(until)
 
     def restore(
         self,

@@ -110,7 +110,9 @@ class Service(Protocol):
         or ""), failed_s_ago}], drill (of the
         last restore drill: time_ns, ok, sentence, files, bytes, compared, different,
         different_paths, lost, lost_paths, friends, failed; None before the first),
-        warnings: [text], sentence (how safe everything is, for a person).
+        warnings: [text], sentence (how safe everything is, for a person),
+        next_night_ns (when the next night is due; 0 when none comes by itself), paused_until_ns
+        (0 when nights are not paused), waiting_because (a sentence, while a night is due).
         """
         ...
 
@@ -166,6 +168,19 @@ class Service(Protocol):
     async def set_limits(self, up: str = "", down: str = "", spare: bool | None = None) -> Answer:
         """Change limits, `5Mbit`, `2MB` or `none`, leaving those that are empty or None; answers
         `limits`.
+        """
+        ...
+
+    async def activity(self) -> Answer:
+        """What happened, oldest first: nights: [{time_ns, ok, seconds, files, new_bytes,
+        shipped_bytes, message, friends, asked_for}], messages: [{time_ns, level, text, key}],
+        traffic: [{time_ns, up_bytes, down_bytes}], of an hour each.
+        """
+        ...
+
+    async def pause(self, until: str) -> Answer:
+        """No nights by themselves until `hour` (an hour from now) or `tomorrow`; `no` ends that.
+        Answers next_night_ns, paused_until_ns and waiting_because.
         """
         ...
 

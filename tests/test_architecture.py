@@ -45,6 +45,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "click": ("peer/cli/", "gui/verbs", "netsim/verbs"),
     "rich": ("peer/cli/", "gui/verbs", "netsim/verbs"),
     "babel": ("gui/words.py",),
+    "desktop_notifier": ("peer/nightly/notify.py",),
     "webview": ("gui/window/window.py",),
     "fpdf": ("gui/web/sheet.py",),
     "segno": ("gui/web/sheet.py",),

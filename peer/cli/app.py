@@ -25,6 +25,7 @@ from peer.cli import (
     limits,
     looking,
     membership,
+    nights,
     output,
     running,
     serving,
@@ -100,6 +101,8 @@ for _verb in (
     doctor.doctor,
     ignore.ignore,
     limits.limit,
+    nights.pause,
+    nights.activity,
     membership.move_server,
     serving.serve,
 ):

@@ -103,7 +103,7 @@ class ShareStore:
         return self._used
 
     def used_by_owner(self) -> dict[bytes, int]:
-        """Bytes kept for each owner, trash left out. Looks at every file: not to be called often."""
+        """Bytes kept for each owner, trash left out. Looks at every file: do not call it often."""
         folders = self._layout.owners()
         return {bytes.fromhex(folder.name): disk.size_below(folder) for folder in folders}
 

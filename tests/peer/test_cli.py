@@ -462,7 +462,8 @@ def test_help_names_every_verb():
     assert verbs == [
         *("join", "agent", "mark", "unmark", "marks", "backup", "status", "friends", "snapshots"),
         *("space", "ls", "find", "restore", "recover", "check", "keep", "confirm", "forget"),
-        *("doctor", "ignore", "limit", "move-server", "serve", "open", "sim", "url"),
+        *("doctor", "ignore", "limit", "pause", "activity", "move-server", "serve", "open", "sim"),
+        "url",
     ]
 
 

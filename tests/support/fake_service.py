@@ -126,6 +126,18 @@ class FakeService:
         self.calls.append(("move_server", (url, alone)))
         return {"server": url}
 
+    async def activity(self) -> Answer:
+        self._raise()
+        night = {"time_ns": 10**18, "ok": True, "seconds": 75.0, "files": 3, "new_bytes": 2_000_000}
+        ended = {"shipped_bytes": 5_000_000, "message": "All is safe.", "friends": 2}
+        said = {"time_ns": 10**18, "level": "warning", "text": "bob was not seen.", "key": "x"}
+        nights = [{**night, **ended, "asked_for": False}]
+        return {"nights": nights, "messages": [said], "traffic": []}
+
+    async def pause(self, until: str) -> Answer:
+        self.calls.append(("pause", until))
+        return {"next_night_ns": 0, "paused_until_ns": 10**18, "waiting_because": ""}
+
     async def limits(self) -> Answer:
         self._raise()
         limits = {"up_bytes_per_s": 625_000.0, "down_bytes_per_s": None, "spare": True}

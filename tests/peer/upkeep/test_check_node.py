@@ -14,6 +14,7 @@ from peer.limiting import Limiting
 from peer.member import Emit
 from peer.node import Identity, Node
 from peer.service import Event, Problem
+from tests.support.nights import keeper_for_tests
 from tests.support.small_group import SmallGroup, small_group
 
 
@@ -52,7 +53,8 @@ async def keep(limits: Limits) -> None:
 def node_of(group: SmallGroup) -> Node:
     identity = Identity("smiths", "owner")
     limiting = Limiting(Throttle(), keep)
-    return Node(group.member, ReachedGroup(), HoldsNothing(), identity, str, examine, limiting)
+    held, nights = HoldsNothing(), keeper_for_tests(group.member.home)
+    return Node(group.member, ReachedGroup(), held, identity, str, examine, limiting, nights)
 
 
 @pytest.fixture

@@ -1,0 +1,23 @@
+"""A sentence on the person's desktop, where there is one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+log = logging.getLogger("covey.night")
+
+_DESKTOPS = ("WAYLAND_DISPLAY", "DISPLAY", "DBUS_SESSION_BUS_ADDRESS")
+
+
+async def notify(text: str) -> None:
+    """Show it. A desktop that cannot is no problem: the pages tell the same."""
+    if sys.platform.startswith("linux") and not any(map(os.environ.get, _DESKTOPS)):
+        return
+    from desktop_notifier import DesktopNotifier
+
+    try:
+        await DesktopNotifier(app_name="Covey").send(title="Covey", message=text)
+    except Exception as error:  # whatever a desktop bus may come up with
+        log.info("the desktop shows no messages: %s", error)

@@ -1,0 +1,221 @@
+"""Nights that come by themselves, on a clock that jumps."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from peer.nightly.manners import HELD_BACK, Sample
+from peer.service import Problem, done
+from tests.support.nights import NOON_NS, Computer, keeper_for_tests
+from tests.support.virtual_time import run_virtually
+
+S = 10**9
+DAY_S = 86_400
+
+
+class Member:
+    """A service whose nights take an hour each."""
+
+    def __init__(self, keeper, *, marks=("/x",), ok=True) -> None:
+        self.keeper, self.marks, self.ok = keeper, list(marks), ok
+        self.begun: list[float] = []
+        self.takes_s = 3600.0
+
+    async def status(self):
+        return {"marks": self.marks, "doing": "", "last_snapshot": None, "drill": None}
+
+    async def friends(self):
+        return []
+
+    async def space(self):
+        return {"friends_offer_bytes": 0, "stored_bytes": 0}
+
+    async def backup(self):
+        self.begun.append(asyncio.get_running_loop().time())
+        async with self.keeper.night(3) as ended:
+            await asyncio.sleep(self.takes_s)
+            event = done(ok=self.ok, message="All is safe.", summary={"files": 7})
+            ended(event)
+        yield event
+
+
+class Stoppable:
+    def __init__(self) -> None:
+        self.runs = True
+        self.since = 0.0
+        self.ran_s = 0.0
+
+    def _note(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self.ran_s += now - self.since if self.runs else 0.0
+        self.since = now
+
+    def suspend(self) -> None:
+        self._note()
+        self.runs = False
+
+    def resume(self) -> None:
+        self._note()
+        self.runs = True
+
+    def ran(self) -> float:
+        self._note()
+        return self.ran_s
+
+
+def lived(tmp_path, days, *, computer=None, events=(), scheduled=True, workers=(), **member):
+    """So many days from noon on; `events` are (seconds, function) that happen meanwhile."""
+    computer = computer or Computer()
+
+    async def live():
+        loop = asyncio.get_running_loop()
+        keeper = keeper_for_tests(
+            tmp_path, computer, lambda: NOON_NS + int(loop.time() * S), workers
+        )
+        service = Member(keeper, **member)
+        for at, happen in events:
+            loop.call_later(at, happen, keeper, service)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(days * DAY_S):
+                await keeper.run(service, scheduled=scheduled)
+        return keeper, service
+
+    return run_virtually(live())
+
+
+def hour_of(begun: float) -> float:
+    return (12 + begun / 3600) % 24
+
+
+def test_a_night_comes_every_night_and_once(tmp_path):
+    keeper, service = lived(tmp_path, 4)
+    assert len(service.begun) == 4
+    assert all(1 <= hour_of(begun) < 6 for begun in service.begun)
+    nights = keeper.activity()["nights"]
+    assert [night["ok"] for night in nights] == [True] * 4
+    assert nights[0]["seconds"] == pytest.approx(3600)
+
+
+def test_no_night_comes_while_nothing_is_marked_or_nights_are_switched_off(tmp_path):
+    assert lived(tmp_path / "a", 2, marks=())[1].begun == []
+    keeper, service = lived(tmp_path / "b", 2, scheduled=False)
+    assert service.begun == []
+    assert keeper.facts()["next_night_ns"] == 0
+
+
+def test_a_busy_computer_is_waited_for(tmp_path):
+    computer = Computer(sample=Sample(0.9))
+    begun_at = 1.5 * DAY_S
+
+    def idle(keeper, service):
+        computer.sample = Sample(0.0)
+
+    _, service = lived(tmp_path, 1.6, computer=computer, events=[(begun_at, idle)])
+    (begun,) = service.begun
+    assert begun_at < begun < begun_at + 30
+
+
+def test_a_night_that_waits_says_why(tmp_path):
+    computer = Computer(sample=Sample(0.0, battery_percent=12))
+    said: list[str] = []
+
+    def ask(keeper, service):
+        said.append(keeper.facts()["waiting_because"])
+
+    _, service = lived(tmp_path, 1, computer=computer, events=[(10, ask), (0.9 * DAY_S, ask)])
+    assert service.begun == []
+    assert said == ["", "The battery is at 12 %."], "before the night is due there is no reason"
+
+
+def test_a_failed_night_is_tried_again(tmp_path):
+    _, service = lived(tmp_path, 1, ok=False)
+    assert len(service.begun) > 3
+    waits = [b - a for a, b in zip(service.begun, service.begun[1:], strict=False)]
+    assert waits == sorted(waits)
+
+
+def test_a_pause_until_tomorrow_skips_a_night_and_an_hour_an_hour(tmp_path):
+    async def pause(keeper, until):
+        await keeper.pause(until)
+
+    def paused(keeper, _):
+        task = asyncio.get_running_loop().create_task(pause(keeper, "tomorrow"))
+        keeper.kept = task
+
+    _, service = lived(tmp_path, 1.5, events=[(3600, paused)])
+    (begun,) = service.begun
+    assert hour_of(begun) == pytest.approx(9, abs=0.1), "made up for when the pause is over"
+
+
+def test_a_pause_with_another_word_is_refused(tmp_path):
+    keeper = keeper_for_tests(tmp_path)
+    with pytest.raises(Problem, match="is no time"):
+        asyncio.run(keeper.pause("year"))
+
+
+def test_a_clock_that_was_set_back_does_not_make_an_hour_a_year(tmp_path):
+    computer = Computer()
+    keeper = keeper_for_tests(tmp_path, computer)
+    asyncio.run(keeper.pause("hour"))
+    assert keeper.facts()["paused_until_ns"] == NOON_NS + 3600 * S
+    computer.now_ns -= 365 * DAY_S * S
+    assert keeper.facts()["paused_until_ns"] == 0
+
+
+def test_a_person_who_begins_to_work_has_the_processor_within_seconds_and_leaves_it_again(tmp_path):
+    computer, worker = Computer(), Stoppable()
+    shares: dict[str, float] = {}
+    state = {"ran": 0.0}
+
+    def note(name):
+        def now(keeper, service):
+            ran = worker.ran()
+            shares[name] = (ran - state["ran"]) / 600
+            state["ran"] = ran
+
+        return now
+
+    def load(value):
+        def now(keeper, service):
+            computer.sample = Sample(value)
+
+        return now
+
+    _, service = lived(tmp_path, 1, computer=computer, scheduled=True)
+    begun = service.begun[0]
+    computer.sample = Sample(0.0)
+    lived(
+        tmp_path / "again",
+        1,
+        computer=computer,
+        workers=[worker],
+        events=[
+            (begun + 300, note("start")),
+            (begun + 300, load(0.95)),
+            (begun + 310, note("seconds")),
+            (begun + 910, note("busy")),
+            (begun + 910, load(0.0)),
+            (begun + 920, note("after")),
+            (begun + 1520, note("idle")),
+        ],
+    )
+    assert shares["busy"] == pytest.approx(HELD_BACK, abs=0.03)
+    assert shares["idle"] > 0.95
+
+
+def test_what_must_be_told_is_told_once(tmp_path):
+    computer = Computer()
+    lived(tmp_path, 5.9, computer=computer, marks=("/x",), scheduled=False)
+    assert computer.told == [f"There was no complete backup for {days} days." for days in (3, 4, 5)]
+
+
+def test_traffic_is_noted_by_the_hour(tmp_path):
+    computer = Computer()
+
+    def moved(keeper, service):
+        computer.moved = (5_000, 70)
+
+    keeper, _ = lived(tmp_path, 0.2, computer=computer, events=[(100, moved)])
+    (hour,) = keeper.activity()["traffic"]
+    assert (hour["up_bytes"], hour["down_bytes"]) == (5_000, 70)
