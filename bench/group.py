@@ -24,7 +24,7 @@ START_TIMEOUT_S = 60.0
 COMMAND_TIMEOUT_S = 600.0
 
 
-ALONE = {"COVEY_LAN": "off", "COVEY_MAP_PORTS": "off"}
+ALONE = {"COVEY_LAN": "off", "COVEY_MAP_PORTS": "off", "COVEY_NIGHTS": "off"}
 """All members are on this computer: what else is on its network is left alone."""
 
 
