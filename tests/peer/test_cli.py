@@ -462,8 +462,18 @@ def test_help_names_every_verb():
     assert verbs == [
         *("join", "agent", "mark", "unmark", "marks", "backup", "status", "friends", "snapshots"),
         *("space", "ls", "find", "restore", "recover", "check", "keep", "confirm", "forget"),
-        *("doctor", "ignore", "limit", "pause", "activity", "move-server", "serve", "open", "sim"),
-        "url",
+        *(
+            "doctor",
+            "ignore",
+            "limit",
+            "pause",
+            "activity",
+            "move-server",
+            "serve",
+            "integrate",
+            "open",
+        ),
+        *("sim", "url"),
     ]
 
 

@@ -1,0 +1,94 @@
+"""The verb `covey integrate`: Covey in the file managers, the menu of programs and the login."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from gui.integration.catalogue import command, parts
+from gui.integration.install import Outcome, install, installed, remove
+from gui.integration.plan import Part, Places
+from peer.cli import output
+from peer.cli.running import Verb, Wishes, pass_wishes
+from peer.service import Problem
+
+
+@click.command(cls=Verb)
+@click.option("--remove", "away", is_flag=True, help="Take all of it away again.")
+@click.option("--list", "only_list", is_flag=True, help="Only tell what is there.")
+@click.option("--only", multiple=True, metavar="PART", help="Only this part; may be repeated.")
+@pass_wishes
+def integrate(wishes: Wishes, away: bool, only_list: bool, only: tuple[str, ...]) -> None:
+    """Put Covey into the file managers, the menu of programs and the login."""
+    chosen = _chosen(_parts(wishes), only)
+    if only_list:
+        _tell_parts(wishes, chosen)
+        return
+    outcomes = (remove if away else install)(chosen)
+    _tell(wishes, outcomes, away=away)
+    if any(outcome.problems for outcome in outcomes):
+        raise click.exceptions.Exit(1)
+
+
+def _parts(wishes: Wishes) -> list[Part]:
+    home = wishes.home or os.environ.get("COVEY_HOME", "")
+    start = command(shutil.which("covey", path=_beside()), sys.executable, str(home))
+    return parts(sys.platform, Places.of(Path.home(), os.environ), start)
+
+
+def _beside() -> str:
+    """Where `covey` lies next to this Python: another one in PATH may be an older Covey."""
+    return os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+
+
+def _chosen(found: list[Part], only: tuple[str, ...]) -> list[Part]:
+    unknown = set(only) - {part.name for part in found}
+    if unknown:
+        known = ", ".join(part.name for part in found)
+        raise Problem(f"There is no part «{min(unknown)}».", f"There are: {known}.")
+    return [part for part in found if not only or part.name in only]
+
+
+def _tell_parts(wishes: Wishes, found: list[Part]) -> None:
+    if wishes.json:
+        output.say(output.as_json({"ok": True, "parts": [_as_answer(part) for part in found]}))
+        return
+    for part in found:
+        there = "installed" if installed(part) else "not installed"
+        untried = "" if part.tried else " (not tried out yet)"
+        output.say(f"{part.name}: {part.title}, {there}{untried}")
+        for piece in part.pieces:
+            output.say(f"    {output.shown(piece.path)}")
+
+
+def _as_answer(part: Part) -> dict[str, object]:
+    return {
+        "part": part.name,
+        "title": part.title,
+        "installed": installed(part),
+        "tried": part.tried,
+        "files": [str(piece.path) for piece in part.pieces],
+    }
+
+
+def _tell(wishes: Wishes, outcomes: list[Outcome], *, away: bool) -> None:
+    problems = [text for outcome in outcomes for text in outcome.problems]
+    if wishes.json:
+        changed = {outcome.part.name: outcome.changed for outcome in outcomes}
+        answer = {"ok": not problems, "changed": changed, "problems": problems}
+        output.say(output.as_json(answer))
+        return
+    for text in problems:
+        output.warn(output.shown(text))
+    if problems:
+        return
+    if away:
+        output.say("Covey is gone from the file managers, the menu and the login.")
+        return
+    output.say("«Back up with Covey» is in the context menu of your file managers.")
+    output.say("Thunar shows it when it is opened the next time (thunar -q ends it).")
+    output.say("`covey integrate --remove` takes all of it away again.")
