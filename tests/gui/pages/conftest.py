@@ -16,8 +16,10 @@ PATIENCE_MS = 10_000  # the machine of CI has many tests at once
 Opened = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Not for the session: Playwright keeps an event loop running in this thread while it lasts,
+    in which no other test could run its own."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM)
         yield browser
