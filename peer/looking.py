@@ -16,6 +16,7 @@ from peer.backup.left_out import read_left_out
 from peer.backup.marks import outermost, read_marks
 from peer.backup.scan import LastNight
 from peer.backup.suggest import suggestions
+from peer.backup.tagged import read_by_tag
 from peer.catalog import SnapshotRow
 from peer.member import Member
 from peer.restore.browse import Browser, describe
@@ -206,6 +207,7 @@ def _marks_detail(member: Member) -> list[Answer]:
     last = member.catalog.last_tree()
     roots = {} if last is None else LastNight.of(last[1], {}).roots
     answers = []
+    by_tag = read_by_tag(member.catalog)
     for mark in read_marks(member.catalog):
         files: int | None = None
         size: int | None = None
@@ -221,6 +223,7 @@ def _marks_detail(member: Member) -> list[Answer]:
                 "files": files,
                 "bytes": size,
                 "there": os.path.lexists(mark),
+                "tagged": mark in by_tag,
             }
         )
     return answers

@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from chunking.keys import MemberKeys
@@ -26,7 +27,9 @@ from datachannel.rendezvous import Rendezvous
 from datachannel.throttle import Throttle
 from datachannel.watch import own_addresses, watch
 from peer.api import serve_api
+from peer.backup.tagged import Notes, follow_tags, watch_tags
 from peer.blocking import run_blocking
+from peer.catalog import Catalog
 from peer.doctor.examine import Insight, examine_member, examine_outside
 from peer.doctor.paths import RouterTried
 from peer.doctor.real import RealProbes
@@ -198,6 +201,7 @@ async def _assemble(
         random_bytes=random_bytes,
         start_engine=start_engine,
         workers=BYTE_WORKERS,
+        tags=partial(_tags, state.home),
     )
     identity = Identity(config.group, config.member_name)
     probes = _probes(state)
@@ -248,6 +252,7 @@ async def _assemble(
         asyncio.create_task(watch(own_addresses, wall_s, friends.check)),
         asyncio.create_task(_expire_held(store)),
         asyncio.create_task(watch_presence(member, friends)),
+        asyncio.create_task(watch_tags(run_blocking, member)),
     ]
     if maps_ports():
         tasks.append(asyncio.create_task(mapper.run()))
@@ -260,6 +265,11 @@ async def _assemble(
         await asyncio.gather(*tasks, return_exceptions=True)
         member.catalog.close()  # a rebuild may have put another one in its place
         store.close()
+
+
+def _tags(home: Path, catalog: Catalog) -> Notes:
+    person = Path("~").expanduser()
+    return follow_tags(catalog, person, home, time.monotonic)  # noqa: TID251 - used in a thread
 
 
 def _probes(state: StateFolder) -> RealProbes:

@@ -13,6 +13,7 @@ import msgspec
 from chunking.keys import MemberKeys
 from chunking.root import RootRecord, open_root
 from peer.backup.messages import StartBackup
+from peer.backup.tagged import Notes
 from peer.catalog import Catalog
 from peer.ports import Friends, RandomBytes, RunBlocking, WallClock
 from peer.restore.messages import StartRestore
@@ -44,6 +45,11 @@ class Engine(Protocol):
         ...
 
 
+def no_tags(_: Catalog) -> Notes:
+    """Tags are nobody's wish: for a member without a person."""
+    return []
+
+
 @dataclass(slots=True)
 class Member:
     """This member, as the jobs see it."""
@@ -65,6 +71,8 @@ class Member:
     start_engine: Callable[[StartBackup | StartRestore], Awaitable[Engine]]
     workers: int
     spool_bytes_max: int = SPOOL_BYTES_MAX
+    tags: Callable[[Catalog], Notes] = no_tags
+    """Makes marks of what the person tagged, and tells what needs a look. It blocks."""
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def read_root(self) -> RootRecord | None:

@@ -16,8 +16,9 @@ from typing import Protocol
 from chunking import chunker
 from datachannel.engine import LinkInfo
 from peer.acquaintance import Acquaintance
-from peer.backup.marks import add_marks, read_marks, remove_marks
+from peer.backup.marks import read_marks
 from peer.backup.night import Night
+from peer.backup.tagged import mark_and_tag, unmark_and_untag
 from peer.catalog import SnapshotRow
 from peer.jobs import Work, run_job
 from peer.limiting import Limiting
@@ -264,12 +265,12 @@ class Node(Looking):
 
     async def mark(self, paths: Sequence[str]) -> list[str]:
         """See Service."""
-        marks = await self._m.run_blocking(add_marks, self._m.catalog, paths)
+        marks = await self._m.run_blocking(mark_and_tag, self._m.catalog, paths)
         return [os.fsdecode(mark) for mark in marks]
 
     async def unmark(self, paths: Sequence[str]) -> list[str]:
         """See Service."""
-        marks = await self._m.run_blocking(remove_marks, self._m.catalog, paths)
+        marks = await self._m.run_blocking(unmark_and_untag, self._m.catalog, paths)
         return [os.fsdecode(mark) for mark in marks]
 
     # --- doing ------------------------------------------------------------------------------

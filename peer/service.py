@@ -262,8 +262,8 @@ class Service(Protocol):
         ...
 
     async def marks_detail(self) -> list[Answer]:
-        """Each mark: path, kind (file or folder), there (now), files and bytes (of the last night,
-        None when it was not seen by one).
+        """Each mark: path, kind (file or folder), there (now), tagged (it came by a file manager's
+        tag), files and bytes (of the last night, None when it was not seen by one).
         """
         ...
 

@@ -98,6 +98,8 @@ class Night:
     async def run(self) -> Event:
         """The whole night; the event that ends it. Raises Problem when it cannot begin."""
         self._started = asyncio.get_running_loop().time()
+        for path, text in await self._m.run_blocking(self._m.tags, self._m.catalog):
+            self._emit(note(_text(path), text))
         marks = await self._m.run_blocking(read_marks, self._m.catalog)
         if not marks:
             raise Problem("Nothing is marked yet.", "Mark a folder: covey mark FOLDER")

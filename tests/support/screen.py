@@ -1,4 +1,4 @@
-"""A desktop of its own for programs with windows: a virtual screen, a window manager, a session bus.
+"""A desktop of its own for programs with windows: a screen, a window manager, a session bus.
 
 Everything is started in a home folder of its own and ended by its own process id.
 """
