@@ -2,6 +2,7 @@
 
 messages  what the agent, the engine and its workers say to each other
 scan      walk the marks, put the tree together            (engine)
+tagged    marks that came by a file manager's tag          (agent)
 worker    read files, cut, seal, pack                      (worker processes)
 packer    packs and their spool files                      (engine and workers)
 run       one night's byte work, from marks to packs       (engine)
