@@ -130,8 +130,14 @@ class VirtualScreen:
             timeout=PATIENCE_S,
         )
 
-    def run(self, command: Sequence[str], more: Mapping[str, str]) -> None:
-        """A command as a person on this screen would give it."""
-        subprocess.run(
-            command, env={**self.environment, **more}, check=True, timeout=60, capture_output=True
+    def run(self, command: Sequence[str], more: Mapping[str, str]) -> str:
+        """A command as a person on this screen would give it; what it prints."""
+        done = subprocess.run(
+            command,
+            env={**self.environment, **more},
+            check=True,
+            timeout=60,
+            capture_output=True,
+            text=True,
         )
+        return done.stdout

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.group import ALONE, LocalGroup, covey
+from peer.files.tagging import is_tagged, put_tag
 from tests.support.screen import VirtualScreen
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -57,20 +58,39 @@ def test_a_right_click_backs_up_what_is_selected_and_another_stops_it(
     for name in FILES:
         (documents / name).write_text(name)
     wanted = sorted(str(path) for path in documents.iterdir())
-    group.join_all("ben", "carla", "anna")
-    anna = group.members["anna"]
+    tagged = screen.home / "Music" / "song"
+    tagged.parent.mkdir()
+    tagged.write_text("la la la")
+    put_tag(os.fsencode(tagged))
+    group.join_all("ben", "carla")
+    anna = group.join("anna", start=False)
+    anna.environment |= screen.environment
+    anna.start()
     screen.run(covey("--home", str(anna.home), "integrate"), ALONE)
     screen.start(manager, str(documents))
 
     choose(screen, manager, "mark")
+    wanted.append(str(tagged))  # the agent took it up by itself, since nothing was marked
     until(lambda: sorted(anna.run("marks")["marks"]) == wanted)
+    until(lambda: emblem_of(screen, documents / FILES[-1]) == "[covey]")
+    screen.settle()
+    screen.picture(PICTURES / f"real-{manager}-emblems.png")
     group.wait_online(anna, 2)
     assert anna.run("backup")["ok"]
+    assert anna.run("ls", "latest", str(tagged))["entries"]
     found = {one["path"] for one in anna.run("ls", "latest", str(documents))["entries"]}
-    assert {Path(path).name for path in found} == {Path(path).name for path in wanted}
+    assert {Path(path).name for path in found} == {"Family album", *FILES}
 
     choose(screen, manager, "unmark")
-    until(lambda: anna.run("marks")["marks"] == [])
+    until(lambda: anna.run("marks")["marks"] == [str(tagged)])
+    assert not is_tagged(os.fsencode(documents / FILES[-1]))
+
+
+def emblem_of(screen: VirtualScreen, path: Path) -> str:
+    """The emblem as the desktop keeps it."""
+    command = ("gio", "info", "-a", "metadata::emblems", str(path))
+    told = screen.run(command, {})
+    return told.partition("metadata::emblems:")[2].strip()
 
 
 def until(true) -> None:
