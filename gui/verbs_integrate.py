@@ -1,7 +1,8 @@
-"""The verb `covey integrate`: Covey in the file managers, the menu of programs and the login."""
+"""`covey integrate`: Covey in file managers, menu and login; and what the entries run."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sys
@@ -11,9 +12,11 @@ import click
 
 from gui.integration.catalogue import command, parts
 from gui.integration.install import Outcome, install, installed, remove
-from gui.integration.plan import Part, Places
-from peer.cli import output
+from gui.integration.plan import ENTRIES, Part, Places
+from peer.cli import output, running
+from peer.cli.explaining import explain
 from peer.cli.running import Verb, Wishes, pass_wishes
+from peer.nightly.notify import notify
 from peer.service import Problem
 
 
@@ -32,6 +35,40 @@ def integrate(wishes: Wishes, away: bool, only_list: bool, only: tuple[str, ...]
     _tell(wishes, outcomes, away=away)
     if any(outcome.problems for outcome in outcomes):
         raise click.exceptions.Exit(1)
+
+
+@click.command(cls=Verb, hidden=True)
+@click.argument("wish", type=click.Choice([entry.key for entry in ENTRIES]))
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=str))
+@pass_wishes
+def picked(wishes: Wishes, wish: str, paths: tuple[str, ...]) -> None:
+    """Do what was picked in a file manager; without a terminal, the desktop is told what failed."""
+    absolute = [os.path.abspath(path) for path in paths]
+    try:
+        running.run(_mark(wishes, absolute) if wish == "mark" else _unmark(wishes, absolute))
+    except Exception as error:
+        problem = explain(error)
+        asyncio.run(notify(f"{problem.text} {problem.next_step}".strip()))
+        raise
+
+
+async def _mark(wishes: Wishes, paths: list[str]) -> None:
+    async with running.reach(wishes) as service:
+        await service.mark(paths)
+
+
+async def _unmark(wishes: Wishes, paths: list[str]) -> None:
+    """Of what is selected, what is marked; a folder's content is not marked itself."""
+    async with running.reach(wishes) as service:
+        marks = await service.marks()
+        marked = [path for path in paths if path in marks]
+        if marked:
+            await service.unmark(marked)
+            return
+        above = next((mark for mark in marks if Path(mark) in Path(paths[0]).parents), None)
+    if above is None:
+        raise Problem("Nothing of this is backed up.")
+    raise Problem(f"This is backed up with {above}.", "Stop backing that up instead.")
 
 
 def _parts(wishes: Wishes) -> list[Part]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from gui.integration import quoting
-from gui.integration.plan import EMBLEM, ICON, Command, Part, Piece, Places, Shared
+from gui.integration.plan import ICON, Command, Part, Piece, Places, Shared
 from gui.links import SCHEME
+from peer.files.tags import EMBLEM
 
 OPENER = "covey-open.desktop"
 HANDLES = f"x-scheme-handler/{SCHEME}"
@@ -34,7 +35,7 @@ def part(places: Places, command: Command) -> Part:
                 without_handler,
             ),
             Piece(icons / f"apps/{ICON}.svg", _drawing("../pages/base/covey.svg")),
-            Piece(icons / f"emblems/emblem-{EMBLEM}.svg", _drawing("emblem.svg")),
+            Piece(icons / f"emblems/{EMBLEM}.svg", _drawing("emblem.svg")),
         ),
         after=(("update-desktop-database", "-q", str(applications)),),
         after_removal=(("update-desktop-database", "-q", str(applications)),),

@@ -22,7 +22,7 @@ def part(places: Places, command: Command) -> Part:
             f"[Desktop Action {entry.key}]",
             f"Name={entry.name}",
             f"Icon={entry.icon}",
-            f"Exec={quoting.for_desktop_entry(command.to(entry.key))} %F",
+            f"Exec={quoting.for_desktop_entry(command.chosen(entry.key))} %F",
         ]
     path = places.data / "kio" / "servicemenus" / "covey.desktop"
     piece = Piece(path, ("\n".join(lines) + "\n").encode(), executable=True)

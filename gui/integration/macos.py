@@ -97,7 +97,7 @@ def _shell_script(entry: Entry, command: Command) -> dict[str, object]:
         "ActionBundlePath": "/System/Library/Automator/Run Shell Script.action",
         "ActionName": "Run Shell Script",
         "ActionParameters": {
-            "COMMAND_STRING": f'exec {quoting.for_shell(command.to(entry.key))} "$@"',
+            "COMMAND_STRING": f'exec {quoting.for_shell(command.chosen(entry.key))} "$@"',
             "CheckedForUserDefaultShell": True,
             "inputMethod": _AS_ARGUMENTS,
             "shell": "/bin/sh",

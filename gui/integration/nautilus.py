@@ -7,9 +7,9 @@ in an environment of its own. The same file shows the emblem on what has the tag
 
 from __future__ import annotations
 
-from gui.integration.plan import EMBLEM, ENTRIES, Command, Part, Piece, Places
+from gui.integration.plan import ENTRIES, Command, Part, Piece, Places
 from gui.integration.scripts import scripts
-from peer.files.tags import ATTRIBUTE, TAG
+from peer.files.tags import ATTRIBUTE, EMBLEM, TAG
 
 _MENU = '''"""Made by `covey integrate`; `covey integrate --remove` takes it away."""
 
@@ -47,7 +47,7 @@ class CoveyExtension(GObject.GObject, {library}.MenuProvider, {library}.InfoProv
             file.add_emblem({emblem!r})
 
     def _run(self, item, verb, paths):
-        subprocess.Popen([*COMMAND, verb, *paths], stdin=subprocess.DEVNULL)
+        subprocess.Popen([*COMMAND, "picked", verb, *paths], stdin=subprocess.DEVNULL)
 '''
 
 

@@ -18,7 +18,7 @@ def _action(entry: Entry, command: Command) -> bytes:
 Active=true
 Name={entry.name}
 Comment={entry.hint}
-Exec={quoting.for_action(command.to(entry.key))} %F
+Exec={quoting.for_action(command.chosen(entry.key))} %F
 Icon-Name={entry.icon}
 Selection=notnone
 Extensions=any;

@@ -23,5 +23,5 @@ Profiles={entry.key};
 
 [X-Action-Profile {entry.key}]
 MimeTypes=all/all;
-Exec={quoting.for_desktop_entry(command.to(entry.key))} %F
+Exec={quoting.for_desktop_entry(command.chosen(entry.key))} %F
 """.encode()

@@ -14,8 +14,6 @@ BACK_UP, STOP = "Back up with Covey", "Stop backing up"
 BACK_UP_HINT = "Keep it safe with your friends, from the next night on"
 STOP_HINT = "What earlier nights have stays"
 ICON = "covey"
-EMBLEM = "covey"
-"""The emblem's name as `metadata::emblems` has it; its file is emblem-covey.svg."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +25,10 @@ class Command:
     def to(self, *verb: str) -> tuple[str, ...]:
         """The whole command line of a verb."""
         return (*self.words, *verb)
+
+    def chosen(self, key: str) -> tuple[str, ...]:
+        """The command line of a menu's entry; the selected paths come behind it."""
+        return self.to("picked", key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ ENTRIES = (
     Entry("mark", BACK_UP, BACK_UP_HINT, ICON),
     Entry("unmark", STOP, STOP_HINT, "list-remove"),
 )
-"""The keys are the verbs that the entries run."""
+"""The keys are what `covey picked` is asked to do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,5 +31,5 @@ if [ -n "${{{variable}:-}}" ]; then
     set -- ${variable}
 fi
 [ $# -gt 0 ] || exit 0
-exec {quoting.for_shell(command.to(verb))} "$@"
+exec {quoting.for_shell(command.chosen(verb))} "$@"
 """.encode()

@@ -77,7 +77,7 @@ def _action(entry: MenuEntry, command: Command) -> ET.Element:
         ("name", entry.name),
         ("submenu", ""),
         ("unique-id", _IDS[entry.key]),
-        ("command", f"{quoting.for_action(command.to(entry.key))} %F"),
+        ("command", f"{quoting.for_action(command.chosen(entry.key))} %F"),
         ("description", entry.hint),
         ("range", ""),
         ("patterns", "*"),

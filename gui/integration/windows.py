@@ -50,7 +50,7 @@ def registry(command: Command) -> bytes:
     lines: list[str] = []
     for entry in ENTRIES:
         for key in _keys_of(entry):
-            line = f'{quoting.for_windows(command.to(entry.key))} "%1"'
+            line = f'{quoting.for_windows(command.chosen(entry.key))} "%1"'
             lines += [
                 f"[{key}]",
                 f"@={_quoted(entry.name)}",

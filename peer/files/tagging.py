@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from peer.files.tags import ATTRIBUTE, has_tag, with_tag, without_tag
+from peer.files.tags import ATTRIBUTE, EMBLEM, has_tag, with_tag, without_tag
 
 DEPTH_MAX = 8
 """Folders below the home folder: deeper ones are tagged by hardly anybody."""
@@ -25,7 +25,6 @@ ENTRIES_MAX = 200_000
 SEARCH_S = 20.0
 TOOL_S = 5.0
 """How long `gio` may take; it waits for a session bus that may be stuck."""
-EMBLEM = "covey"
 EMBLEMS_AT_ONCE = 50
 """`gio` takes one path at a time, and the person waits for it: more than these get none."""
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 ATTRIBUTE = "user.xdg.tags"
 TAG = "For backup"
+EMBLEM = "emblem-covey-marked"
+"""With "emblem-": Thunar takes the name as it is, Nemo with or without one more of it in front."""
 
 
 def parse(value: bytes) -> list[str]:

@@ -72,7 +72,7 @@ def test_a_right_click_backs_up_what_is_selected_and_another_stops_it(
     choose(screen, manager, "mark")
     wanted.append(str(tagged))  # the agent took it up by itself, since nothing was marked
     until(lambda: sorted(anna.run("marks")["marks"]) == wanted)
-    until(lambda: emblem_of(screen, documents / FILES[-1]) == "[covey]")
+    until(lambda: emblem_of(screen, documents / FILES[-1]) == "[emblem-covey-marked]")
     screen.settle()
     screen.picture(PICTURES / f"real-{manager}-emblems.png")
     group.wait_online(anna, 2)

@@ -113,7 +113,7 @@ def test_thunar_gets_two_actions_for_everything_that_can_be_selected():
     assert [one.findtext("name") for one in root] == [entry.name for entry in ENTRIES]
     line = root[0].findtext("command") or ""
     assert line.endswith(" %F")
-    assert tuple(shlex.split(line[:-3].replace("%%", "%"))) == AWKWARD.to("mark")
+    assert tuple(shlex.split(line[:-3].replace("%%", "%"))) == AWKWARD.chosen("mark")
     kinds = {one.tag for one in root[0] if one.text is None}
     assert {"directories", "image-files", "other-files", "text-files"} <= kinds
 
@@ -147,7 +147,7 @@ def test_nemo_gets_one_action_file_for_each_entry():
     assert action["Selection"] == "notnone"
     assert action["Extensions"] == "any;"
     line = action["Exec"].removesuffix(" %F").replace("%%", "%")
-    assert tuple(shlex.split(line)) == AWKWARD.to("unmark")
+    assert tuple(shlex.split(line)) == AWKWARD.chosen("unmark")
 
 
 def test_dolphin_trusts_the_service_menu_and_finds_both_actions():
@@ -158,7 +158,7 @@ def test_dolphin_trusts_the_service_menu_and_finds_both_actions():
     assert menu["Desktop Entry"]["X-KDE-ServiceTypes"] == "KonqPopupMenu/Plugin"
     assert menu["Desktop Entry"]["Actions"] == "mark;unmark;"
     line = menu["Desktop Action mark"]["Exec"].removesuffix(" %F")
-    assert tuple(read_desktop_exec(line)) == AWKWARD.to("mark")
+    assert tuple(read_desktop_exec(line)) == AWKWARD.chosen("mark")
 
 
 def test_pcmanfm_gets_actions_with_a_profile():
@@ -182,9 +182,9 @@ def test_a_script_gets_the_selected_paths_whatever_is_in_their_names(tmp_path):
         check=True,
         timeout=20,
     )
-    assert told.read_text().splitlines() == ["mark", "/a b/é*", "/c$d"]
+    assert told.read_text().splitlines() == ["picked", "mark", "/a b/é*", "/c$d"]
     subprocess.run(["/bin/sh", script, "one file"], env={"PATH": "/bin"}, check=True, timeout=20)
-    assert told.read_text().splitlines() == ["mark", "one file"]
+    assert told.read_text().splitlines() == ["picked", "mark", "one file"]
 
 
 @pytest.mark.parametrize(("make", "library"), [("nautilus", "Nautilus"), ("caja", "Caja")])
@@ -206,7 +206,7 @@ def test_covey_links_open_covey_and_the_menu_opens_its_window():
     program = ini(found["covey.desktop"].content)["Desktop Entry"]
     assert tuple(read_desktop_exec(program["Exec"])) == AWKWARD.words
     assert ET.fromstring(found["covey.svg"].content).tag.endswith("svg")
-    assert ET.fromstring(found["emblem-covey.svg"].content).tag.endswith("svg")
+    assert ET.fromstring(found["emblem-covey-marked.svg"].content).tag.endswith("svg")
 
 
 def test_the_choice_of_programs_keeps_what_the_person_chose():
@@ -236,7 +236,11 @@ def test_a_quick_action_is_offered_for_everything_and_runs_the_verb():
     flow = plistlib.loads(found.pieces[1].content)  # type: ignore[union-attr]
     parameters = flow["actions"][0]["action"]["ActionParameters"]
     assert parameters["inputMethod"] == 1
-    assert tuple(shlex.split(parameters["COMMAND_STRING"])) == ("exec", *AWKWARD.to("mark"), "$@")
+    assert tuple(shlex.split(parameters["COMMAND_STRING"])) == (
+        "exec",
+        *AWKWARD.chosen("mark"),
+        "$@",
+    )
     assert not found.tried
 
 
@@ -254,7 +258,7 @@ def test_the_registry_file_has_each_entry_for_files_and_folders():
     assert lines[0] == "Windows Registry Editor Version 5.00"
     assert r"[HKEY_CURRENT_USER\Software\Classes\*\shell\Covey.mark\command]" in lines
     assert r"[HKEY_CURRENT_USER\Software\Classes\Directory\shell\Covey.unmark]" in lines
-    assert r'@="\"C:\\my tools\\covey.exe\" mark \"%1\""' in lines
+    assert r'@="\"C:\\my tools\\covey.exe\" picked mark \"%1\""' in lines
     assert text.count("MultiSelectModel") == 4
     gone = windows.registry_without().decode("utf-16")
     assert gone.count("[-HKEY_CURRENT_USER") == 4
