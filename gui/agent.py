@@ -15,6 +15,7 @@ import platform
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from gui.integration.here import integrate_new_member
 from gui.web.desk import Desk
 from gui.web.folders import Suggestions
 from gui.web.jobs import Jobs
@@ -55,7 +56,9 @@ async def run_agent(state: StateFolder, entry: Entry) -> None:
         live = Live(desk.look)
         async with serve_pages(desk, live, pages_file(state), random_bytes=random_bytes):
             try:
-                await desk.joined.wait()
+                if not desk.joined.is_set():
+                    await desk.joined.wait()
+                    await run_blocking(integrate_new_member, state)
                 await entry.run_agent(state, lambda service: _at_the_desk(desk, service))
             finally:
                 await jobs.close()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import sys
 from pathlib import Path
 
 import click
 
-from gui.integration.catalogue import command, parts
+from gui.integration.here import parts_here
 from gui.integration.install import Outcome, install, installed, remove
-from gui.integration.plan import ENTRIES, Part, Places
+from gui.integration.plan import ENTRIES, Part
 from peer.cli import output, running
 from peer.cli.explaining import explain
 from peer.cli.running import Verb, Wishes, pass_wishes
@@ -72,14 +70,7 @@ async def _unmark(wishes: Wishes, paths: list[str]) -> None:
 
 
 def _parts(wishes: Wishes) -> list[Part]:
-    home = wishes.home or os.environ.get("COVEY_HOME", "")
-    start = command(shutil.which("covey", path=_beside()), sys.executable, str(home))
-    return parts(sys.platform, Places.of(Path.home(), os.environ), start)
-
-
-def _beside() -> str:
-    """Where `covey` lies next to this Python: another one in PATH may be an older Covey."""
-    return os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+    return parts_here(str(wishes.home or os.environ.get("COVEY_HOME", "")))
 
 
 def _chosen(found: list[Part], only: tuple[str, ...]) -> list[Part]:

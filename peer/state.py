@@ -192,6 +192,11 @@ class StateFolder:
         return folder
 
     @property
+    def is_usual(self) -> bool:
+        """Whether this is the place for data of this system, not one that a person named."""
+        return self.home == _usual_home()
+
+    @property
     def catalog(self) -> Path:
         return self.home / "catalog.sqlite"
 
