@@ -34,9 +34,6 @@ HEADERS = {
 WITHOUT_COOKIE = ("/enter", "/key")
 """These two have proofs of their own: a one-time key, and the agent's secret."""
 
-FROM_ELSEWHERE = "/enter"
-"""A link that another program has the browser open."""
-
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -47,15 +44,16 @@ def guard(door: Door) -> Middleware:
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             refusal = _refusal(request, door)
-            response = await handler(request) if refusal is None else refusal
+            return await handler(request) if refusal is None else refusal
         except web.HTTPException as error:
-            response = web.Response(status=error.status, text=error.reason)
-        if not response.prepared:
-            for name, value in HEADERS.items():
-                response.headers.setdefault(name, value)
-        return response
+            return _no(error.status, error.reason)
 
     return check
+
+
+async def strict_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """For `on_response_prepare`: the headers of every answer, refusals and open streams too."""
+    response.headers.update(HEADERS)
 
 
 def _refusal(request: web.Request, door: Door) -> web.Response | None:
@@ -65,8 +63,7 @@ def _refusal(request: web.Request, door: Door) -> web.Response | None:
     origin = request.headers.get("Origin")
     if origin is not None and origin != f"http://{request.host}":
         return _no(403, "Other pages may not ask here.")
-    site = request.headers.get("Sec-Fetch-Site", "none")
-    if site not in ("none", "same-origin") and request.path != FROM_ELSEWHERE:
+    if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         return _no(403, "Other pages may not ask here.")
     if request.path in WITHOUT_COOKIE:
         return None

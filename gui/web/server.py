@@ -17,7 +17,7 @@ from aiohttp import web
 from gui.web import sheet
 from gui.web.desk import Desk
 from gui.web.door import Door
-from gui.web.guard import HOST, cookie_name, guard
+from gui.web.guard import HOST, cookie_name, guard, strict_headers
 from gui.web.jobs import as_event, fault
 from gui.web.live import Live
 from peer.service import Problem
@@ -50,6 +50,7 @@ class PagesServer:
     def app(self) -> web.Application:
         """All addresses."""
         app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[guard(self._door)])
+        app.on_response_prepare.append(strict_headers)
         app.router.add_get("/enter", self._enter)
         app.router.add_post("/key", self._key)
         app.router.add_get("/", self._index)
