@@ -7,6 +7,7 @@ wrong is a Problem with a sentence and a next step.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -25,7 +26,7 @@ from peer.cli.explaining import explain
 from peer.cli.running import JoinResult
 from peer.ports import RunBlocking
 from peer.service import Answer, Event, Problem, Service
-from peer.state import StateFolder, write_atomic
+from peer.state import AlreadyJoined, StateFolder, write_atomic
 from peer.words import master_of, words_of
 
 OFFER_PART = 0.25
@@ -112,6 +113,7 @@ class Desk:
         self._run_blocking, self._host_name = run_blocking, host_name
         self._suggestions = suggestions
         self._entering = asyncio.Lock()
+        self._joining: set[asyncio.Task[Answer]] = set()
         self.service: Service | None = None
         """The member, once it is at work."""
         self.joined = asyncio.Event()
@@ -143,8 +145,12 @@ class Desk:
 
     # --- asking -----------------------------------------------------------------------------
 
+    def knows(self, method: str) -> bool:
+        """Whether `call` takes this method."""
+        return method == "recover" or any(method in table for table in (self._own, STREAMS, CALLS))
+
     async def call(self, method: str, given: object) -> Any:  # noqa: ANN401 - JSON
-        """The answer to one call; {"job": id} for long work. Raises Problem, KeyError."""
+        """The answer to one call; {"job": id} for long work. Raises Problem."""
         if method in self._own:
             arguments, answer = self._own[method]
             return await self._answer(answer, _checked(given, arguments))
@@ -186,9 +192,9 @@ class Desk:
             weak = asking.weakness(password, known=[group, name, "covey"])
             if weak is not None:
                 raise weak
-        async with self._entering:
-            found = await self._entry.join(
-                self._state,
+        # A page that is closed meanwhile must not leave half a member.
+        joining = asyncio.create_task(
+            self._join(
                 group=group,
                 password=password,
                 space=space_bytes,
@@ -196,13 +202,32 @@ class Desk:
                 server=server.strip() or None,
                 create=create,
             )
-        self.joined.set()
+        )
+        self._joining.add(joining)
+        joining.add_done_callback(self._joining.discard)
+        return await asyncio.shield(joining)
+
+    async def _join(self, **given: Any) -> Answer:  # noqa: ANN401 - what Entry.join takes
+        async with self._becoming():
+            found = await self._entry.join(self._state, **given)
         return {"created": found.created, "words": list(found.words)}
 
-    async def _recover(self, wanted: dict[str, Any]) -> AsyncIterator[Event]:
+    @contextlib.asynccontextmanager
+    async def _becoming(self) -> AsyncIterator[None]:
+        """One at a time; raises AlreadyJoined rather than give the group another member."""
         async with self._entering:
+            if self._state.joined:
+                raise AlreadyJoined("This computer is in a group already.")
             try:
-                master_of(wanted["words"])  # says which word is wrong
+                yield
+            finally:
+                if self._state.joined:
+                    self.joined.set()
+
+    async def _recover(self, wanted: dict[str, Any]) -> AsyncIterator[Event]:
+        try:
+            master_of(wanted["words"])  # says which word is wrong
+            async with self._becoming():
                 async for event in self._entry.recover(
                     self._state,
                     group=wanted["group"],
@@ -212,14 +237,13 @@ class Desk:
                     name=wanted["name"].strip() or self._host_name,
                     space=0,
                 ):
-                    if event["event"] == "done" and self._state.joined:
-                        self.joined.set()
+                    if event["event"] == "done":  # whoever has the words has the sheet
                         await self._run_blocking(self._keep_sheet_state, "done")
                     yield event
-            except Problem:
-                raise
-            except Exception as error:
-                raise explain(error) from error
+        except Problem:
+            raise
+        except Exception as error:
+            raise explain(error) from error
 
     async def space_free(self) -> Answer:
         """free_bytes and total_bytes of the disk of the state folder, default_offer_bytes."""

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
+
+log = logging.getLogger("covey.gui")
 
 LOOK_EVERY_S = 0.5
 QUIET_EVERY_S = 15.0
@@ -85,9 +88,16 @@ class Live:
             listener.hear(data)
 
     async def tell_state(self, only: Listener | None = None) -> None:
-        """Look, and tell everybody if something changed; `only` is told in any case."""
+        """Look, and tell everybody if something changed; `only` is told in any case.
+
+        A look that fails is logged, and the next one tells.
+        """
         async with self._looked:
-            data = _event("state", await self._look())
+            try:
+                data = _event("state", await self._look())
+            except Exception:
+                log.exception("the state cannot be told")
+                return
         if only is not None:
             only.hear_state(data)
         if data != self._told:

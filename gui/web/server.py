@@ -105,13 +105,15 @@ class PagesServer:
 
     async def _call(self, request: web.Request) -> web.StreamResponse:
         method = request.match_info["method"]
+        if not self._desk.knows(method):
+            return _problem(Problem("Nobody here can do that.", code="unknown_call"), 404)
+        body = await request.read()
         try:
-            given = json.loads(await request.read() or b"{}")
-            answer = await self._desk.call(method, given)
-        except KeyError:
-            return _problem(Problem(f"Nobody here can «{method}».", code="unknown_call"), 404)
-        except ValueError:
+            given = json.loads(body or b"{}")
+        except (ValueError, RecursionError):
             return _problem(Problem("The request is no JSON.", code="bad_request"), 409)
+        try:
+            answer = await self._desk.call(method, given)
         except Problem as problem:
             return _problem(problem, 409)
         except Exception:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +21,10 @@ from gui.web.live import Live
 from gui.web.server import PagesFile, serve_pages
 from peer.blocking import run_blocking
 from peer.service import Event, Problem, done
-from peer.state import Config, StateFolder
+from peer.state import Config, Secrets, StateFolder
 from tests.support.fake_service import FakeService
+
+PATIENCE_S = 10.0
 
 
 @dataclass
@@ -66,9 +68,7 @@ class FakeEntry:
         yield done(ok=True, message="Everything is here again.", summary={})
 
 
-def state_secrets() -> Any:
-    from peer.state import Secrets
-
+def state_secrets() -> Secrets:
     return Secrets(master=bytes(32), group_seed=bytes(32), box_key=bytes(32), name_id=bytes(32))
 
 
@@ -83,6 +83,7 @@ class Pages:
     jobs: Jobs
     entry: FakeEntry
     service: FakeService
+    suggestions: Suggestions
     stack: AsyncExitStack
 
     @property
@@ -112,6 +113,11 @@ class Pages:
         async with stranger.post("/key", headers=wanted) as answer:
             return (await answer.json())["key"]
 
+    def last(self, job: str) -> Event:
+        """The newest event of a job."""
+        event: Event = self.jobs.as_answer()[job]["last"]
+        return event
+
     async def ask(self, method: str, given: object = None) -> tuple[int, Any]:
         """One call by a browser of its own."""
         browser = await self.browser()
@@ -136,7 +142,7 @@ async def pages(tmp_path: Path) -> AsyncIterator[Pages]:
         url = await stack.enter_async_context(
             serve_pages(desk, live, file, random_bytes=lambda size: next(numbers).to_bytes(size))
         )
-        yield Pages(url, file, state, desk, jobs, entry, FakeService(), stack)
+        yield Pages(url, file, state, desk, jobs, entry, FakeService(), suggestions, stack)
 
 
 def problem_of(answer: tuple[int, Any]) -> Problem:
@@ -145,3 +151,10 @@ def problem_of(answer: tuple[int, Any]) -> Problem:
     assert status == 409
     assert told["text"].endswith((".", "?"))
     return Problem(told["text"], told["next_step"], code=told["code"])
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Return as soon as this holds; what the server does then is in its own hands."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():  # noqa: ASYNC110 - there is no event for everything that is looked at
+            await asyncio.sleep(0.001)
