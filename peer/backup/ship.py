@@ -226,7 +226,9 @@ class Shipper:
             self._give_up(holder, "does not answer any more")
             return False
         except Unavailable as error:
-            if not self._is_away():
+            if self._is_away():
+                holder.failing_since = None  # what we miss meanwhile says nothing about the friend
+            else:
                 self._lose_patience(holder, f"cannot be reached ({error})")
             return False
         except Refusal as refusal:

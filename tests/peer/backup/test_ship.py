@@ -69,6 +69,41 @@ async def test_a_friend_that_is_busy_all_the_time_is_given_up_for_tonight(
         assert list(result["summary"]["problems"]) == [holder.card.name]
 
 
+@pytest.mark.slow
+async def test_the_time_in_which_we_were_away_is_not_counted_against_friends(
+    tmp_path, files, monkeypatch
+):
+    monkeypatch.setattr(ship, "OFFLINE_PATIENCE_S", 1.0)
+    monkeypatch.setattr(ship, "RETRY_S", 0.05)
+    async with small_group(tmp_path / "group", 5) as group:
+        holders = [(holder, holder.handler) for holder in group.holders.values()]
+        loop = asyncio.get_running_loop()
+
+        def reach(there: bool) -> None:
+            group.reached = there
+
+        def come_back() -> None:
+            for holder, handler in holders:
+                holder.handler, holder.online = handler, True
+
+        async def go(remote: MemberId, request, stream):
+            if holders[0][0].online:  # links break first, the server is seen to be gone later
+                loop.call_later(0.3, reach, False)
+                loop.call_later(2.5, reach, True)
+                loop.call_later(2.8, come_back)
+            for holder, _ in holders:
+                holder.online = False
+                for link in holder.links:
+                    await link.close()
+
+        for holder, honest in holders:
+            holder.handler = _go_at_put(honest, go)
+        async with asyncio.timeout(20):
+            result = await group.backup(files)
+        assert result["ok"]
+        assert not result["summary"]["problems"]
+
+
 async def test_friends_are_waited_for_while_it_is_our_own_network_that_is_away(
     tmp_path, files, monkeypatch
 ):
