@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -16,6 +15,8 @@ log = logging.getLogger("covey.gui")
 ENDED_KEPT_MAX = 20
 """Jobs that are over and can still be looked at."""
 RUNNING_MAX = 8
+ENDS = ("done", "problem")
+"""One of these is the last event of every job."""
 
 Tell = Callable[[str, Event], None]
 """Hears every event of every job, with the job's id."""
@@ -46,6 +47,7 @@ class Jobs:
         ident = f"job-{self._count}"
         job = self._jobs[ident] = Job(what)
         job.task = asyncio.create_task(self._run(ident, job, events))
+        job.task.add_done_callback(lambda _: self._end(ident, job))
         self._forget_old()
         return ident
 
@@ -68,23 +70,23 @@ class Jobs:
 
     async def _run(self, ident: str, job: Job, events: AsyncIterator[Event]) -> None:
         try:
-            async with contextlib.aclosing(_closable(events)) as heard:
-                async for event in heard:
-                    self._hear(ident, job, event)
+            async for event in events:
+                self._hear(ident, job, event)
         except Problem as problem:
             self._hear(ident, job, as_event(problem))
-        except asyncio.CancelledError:
-            stopped = Problem("Stopped.", "What was done until now is kept.", code="stopped")
-            self._hear(ident, job, as_event(stopped))
-            raise
         except Exception:
             log.exception("the job %s failed", job.what)
             self._hear(ident, job, as_event(fault()))
-        finally:
-            job.task = None
+
+    def _end(self, ident: str, job: Job) -> None:
+        """Also of a job that was cancelled before its first step."""
+        job.task = None
+        if job.last.get("event") not in ENDS:
+            stopped = Problem("Stopped.", "What was done until now is kept.", code="stopped")
+            self._hear(ident, job, as_event(stopped))
 
     def _hear(self, ident: str, job: Job, event: Event) -> None:
-        if event["event"] in ("progress", "done", "problem"):
+        if event["event"] in ("progress", *ENDS):
             job.last = event
         self._tell(ident, event)
 
@@ -92,11 +94,6 @@ class Jobs:
         ended = [ident for ident, job in self._jobs.items() if job.task is None]
         for ident in ended[: max(0, len(ended) - ENDED_KEPT_MAX)]:
             del self._jobs[ident]
-
-
-async def _closable(events: AsyncIterator[Event]) -> Any:  # noqa: ANN401 - an async generator
-    async for event in events:
-        yield event
 
 
 def as_event(problem: Problem) -> Event:
