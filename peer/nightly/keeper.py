@@ -50,7 +50,7 @@ class World:
     """What the keeper lives in."""
 
     wall_clock: WallClock
-    zone: Callable[[], datetime.tzinfo]
+    zone: Callable[[], datetime.tzinfo | None]
     run_blocking: RunBlocking
     look: Callable[[], Sample]
     throttle: Throttle

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import os
+import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -37,7 +39,7 @@ async def real_keeper(
     """A keeper for the member of this state folder."""
     world = World(
         wall_clock=wall_clock,
-        zone=lambda: _local_zone(wall_clock()),
+        zone=_own_zone,
         run_blocking=run_blocking,
         look=Sampler().look,
         throttle=Throttle(byte_workers, (psutil.Error,)),
@@ -48,8 +50,8 @@ async def real_keeper(
     return Keeper(journal, world, member, created_ns)
 
 
-def _local_zone(wall_ns: int) -> datetime.tzinfo:
-    """The time zone of this computer, as it is at that moment."""
-    zone = datetime.datetime.fromtimestamp(wall_ns / 10**9, datetime.UTC).astimezone().tzinfo
-    assert zone is not None
-    return zone
+def _own_zone() -> datetime.tzinfo | None:
+    """This computer's own, looked up anew: a laptop travels."""
+    if sys.platform != "win32":
+        time.tzset()
+    return None

@@ -5,9 +5,10 @@ id so that a group does not begin at once. A computer that was off then makes up
 first idle moment. After a failure it is tried again after a quarter of an hour, and then after ever
 longer, until the next night's moment.
 
-Local time is handed in as a time zone, so that nights keep their hour when summer time begins; a
-moment that the clock jumps over is taken an hour later. A last night that lies in the future (the
-clock was wrong) counts as none.
+Local time is handed in as a time zone with its rules, None for this computer's own, so that nights
+keep their hour when summer time begins or ends. What it was a moment ago will not do: a night that
+was done before the clock went back would be due again. A moment that the clock jumps over is taken
+an hour later. A last night that lies in the future (the clock was wrong) counts as none.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Done:
     """How often it was tried in vain since the last success."""
 
 
-def moment_of(date: datetime.date, member: bytes, zone: datetime.tzinfo) -> int:
+def moment_of(date: datetime.date, member: bytes, zone: datetime.tzinfo | None) -> int:
     """When the night of this date is due, wall-clock nanoseconds."""
     part = int.from_bytes(hashlib.blake2b(member, digest_size=4).digest(), "big") / 2**32
     begin = datetime.datetime.combine(date, datetime.time(BEGINS_HOUR), tzinfo=zone)
@@ -44,7 +45,7 @@ def moment_of(date: datetime.date, member: bytes, zone: datetime.tzinfo) -> int:
     return round(due.timestamp()) * _SECOND_NS
 
 
-def due_ns(now_ns: int, done: Done, member: bytes, zone: datetime.tzinfo) -> int:
+def due_ns(now_ns: int, done: Done, member: bytes, zone: datetime.tzinfo | None) -> int:
     """When a night is due next; now or earlier when it is. Wall-clock nanoseconds."""
     now = datetime.datetime.fromtimestamp(now_ns / _SECOND_NS, zone)
     moments = [moment_of(now.date() + days * _DAY, member, zone) for days in (-1, 0, 1, 2)]

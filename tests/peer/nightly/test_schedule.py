@@ -1,6 +1,7 @@
 """When a night is due."""
 
 import datetime
+import time
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -85,6 +86,30 @@ def test_nights_go_on_when_summer_time_begins_and_ends(date):
     assert local(due).date() == day
     following = due_ns(due + 60 * S, Done(0, succeeded_ns=due + 60 * S), MEMBER, BERLIN)
     assert following == moment_of(after, MEMBER, BERLIN)
+
+
+@pytest.fixture
+def in_berlin(monkeypatch):
+    """This computer's own time zone is Berlin's."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize("zone", [BERLIN, None])
+@pytest.mark.parametrize("evening", ["2026-03-28T22:00", "2026-10-24T22:00"])
+def test_no_member_has_two_nights_when_the_clock_is_changed(in_berlin, zone, evening):
+    begin = at(evening)
+    for number in range(24):
+        done = Done(0, succeeded_ns=begin - 12 * HOUR)
+        nights = 0
+        for now in range(begin, begin + 14 * HOUR, HOUR // 4):
+            if due_ns(now, done, bytes([number]) * 32, zone) <= now:
+                done = Done(0, succeeded_ns=now)
+                nights += 1
+        assert nights == 1
 
 
 def test_a_last_night_in_the_future_counts_as_none():
