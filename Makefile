@@ -2,6 +2,7 @@
 #
 #   make demo            six members on this computer: back up, lose three and the owner, restore
 #   make demo FOLDER=/x  the same with a folder of yours
+#   make app             the window: sets up all that it needs, and opens it
 #   make test            all tests, with coverage
 #   make check           format, lint, types
 #   make test-pythons    the fast tests on each Python from 3.11 to 3.13 that is here
@@ -27,6 +28,13 @@ FAST := not slow and not system
 
 demo: $(STAMP)
 	$(BIN)/python -m bench.demo $(if $(FOLDER),--folder "$(FOLDER)")
+
+.PHONY: app
+app: $(STAMP)
+	.ci/system app
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint requirements.lock --editable '.[window]'
+	$(BIN)/covey
 
 # Two runs, since the system tests start many processes and want the machine for themselves. The
 # coverage of both is in the second report, and pytest's closing line is the last one printed.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import webbrowser
 
 import click
@@ -73,7 +72,6 @@ def _open(wishes: Wishes, page: str, *, browser: bool) -> None:
     address = page_address(wishes.state, page)
     if not browser:
         try:
-            logging.getLogger("pywebview").setLevel(logging.CRITICAL)  # it tries several engines
             show(address)
         except NoWindow as reason:
             output.warn(f"No window: {reason}. {HOW_TO_GET_A_WINDOW}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 
 TITLE = "Covey"
 SIZE, SIZE_MIN = (1120, 780), (360, 520)
@@ -38,6 +39,7 @@ def show(address: str) -> None:
         TITLE, address, width=SIZE[0], height=SIZE[1], min_size=SIZE_MIN, text_select=True
     )
     try:
-        webview.start(private_mode=True)
+        # Named where it is there, since trying the other one first prints a traceback.
+        webview.start(gui="qt" if find_spec("PySide6") else None, private_mode=True)
     except WebViewException as error:
         raise NoWindow("neither Qt nor WebKitGTK is installed") from error
