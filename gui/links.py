@@ -31,7 +31,7 @@ def read(link: str) -> Invitation:
     """The inverse. Raises ValueError with a clause that says what is wrong."""
     if len(link) > LETTERS_MAX:
         raise ValueError("it is too long")
-    parts = urllib.parse.urlsplit(link.strip())
+    parts = _split(link.strip())
     if parts.scheme != SCHEME:
         raise ValueError("it does not begin with covey:")
     group = urllib.parse.unquote(parts.netloc + parts.path).strip("/").strip()
@@ -41,9 +41,16 @@ def read(link: str) -> Invitation:
     if query.keys() - {"server"}:
         raise ValueError("it says something that no invitation says")
     server = query.get("server", [""])[0]
-    if server and urllib.parse.urlsplit(server).scheme not in ("https", "http"):
+    if server and _split(server).scheme not in ("https", "http"):
         raise ValueError("its server is no address")
     return Invitation(group, server)
+
+
+def _split(address: str) -> urllib.parse.SplitResult:
+    try:
+        return urllib.parse.urlsplit(address)
+    except ValueError:
+        raise ValueError("its address is not written as one") from None
 
 
 def page_of(invitation: Invitation) -> str:
