@@ -4,6 +4,7 @@
 #   make demo FOLDER=/x  the same with a folder of yours
 #   make app             the window: sets up all that it needs, and opens it
 #   make test            all tests, with coverage
+#   make test-long       tests of links that take minutes, and of a busy person (a quiet machine)
 #   make check           format, lint, types
 #   make test-pythons    the fast tests on each Python from 3.11 to 3.13 that is here
 #   make system          what the tests need from the operating system
@@ -40,7 +41,11 @@ app: $(STAMP)
 # coverage of both is in the second report, and pytest's closing line is the last one printed.
 test: $(STAMP) system
 	$(BIN)/pytest -q -n 2 -m "not system" --cov --cov-report=
-	$(BIN)/pytest -q -m system --cov --cov-append --cov-report=term:skip-covered
+	$(BIN)/pytest -q -m "system and not long" --cov --cov-append --cov-report=term:skip-covered
+
+.PHONY: test-long
+test-long: $(STAMP) system
+	$(BIN)/pytest -q -m long
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -18,7 +18,7 @@ from peer.nightly.manners import Manners
 from peer.nightly.sampling import Sampler, byte_workers
 from peer.nightly.throttle import Throttle
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.long]
 
 SPIN = "while True: pass"
 SECONDS = 10  # within which the person has the processor

@@ -27,7 +27,7 @@ from netsim.lab.network import Home, network
 from netsim.lab.public import public_servers
 from tests.support.slow_line import link_on, slow_line
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.long]
 
 FILES_BYTES = 14_000_000
 UPLINK = "8mbit"
