@@ -14,6 +14,7 @@ import urllib.parse
 import urllib.request
 
 import msgspec
+import psutil
 
 from gui.agent import LOCK_FILE, pages_file
 from gui.web.guard import HOST
@@ -41,7 +42,7 @@ def page_address(state: StateFolder, page: str = "") -> str:
         address = _address(state, page)
         if address is not None:
             return address
-        if process.poll() is not None and _address(state, page) is None:
+        if process.poll() is not None and not _another_starts(state, process.pid):
             raise _ended(state)
         time.sleep(LOOK_EVERY_S)
     raise Problem(
@@ -87,6 +88,15 @@ def _start(state: StateFolder) -> subprocess.Popen[bytes]:
             stderr=out,
             start_new_session=True,
         )
+
+
+def _another_starts(state: StateFolder, mine: int) -> bool:
+    """Whether another agent was faster, as after a double click, and will serve the pages soon."""
+    try:
+        holder = int((state.home / LOCK_FILE).read_text("ascii"))
+    except (OSError, ValueError):
+        return False
+    return holder != mine and psutil.pid_exists(holder)
 
 
 def _ended(state: StateFolder) -> Problem:
