@@ -89,6 +89,7 @@ class Nights(Protocol):
     def activity(self) -> Answer: ...
     async def pause(self, until: str) -> Answer: ...
     def night(self, friends: int) -> AbstractAsyncContextManager[Emit]: ...
+    async def step_aside(self) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -358,7 +359,7 @@ class Node(Looking):
         return int.from_bytes(self._m.random_bytes(8), "big")
 
     async def _exclusive(self, doing: str, work: Work) -> AsyncIterator[Event]:
-        if self._m.busy.locked():
+        if self._m.busy.locked() and not await self._nights.step_aside():
             raise Problem(f"Covey is busy {self._doing}.", "Wait until that is done.", code="busy")
         async with self._m.busy:
             self._doing = doing

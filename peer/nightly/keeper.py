@@ -1,37 +1,43 @@
-"""The agent's task that keeps the nights: begins them, holds them back, notes and tells.
+"""The agent's task that keeps the nights: begins them, holds them back, ends them, notes and tells.
 
 Everything it decides by is in pure modules beside it. It looks at the computer again and again, and
-while nothing is under way and nothing hinders it, begins the night that is due.
+while nothing is under way and nothing hinders it, begins the night that is due. A night of its own
+ends when the battery gets low, the network is paid by the byte, nights are paused, or a person asks
+for something else; it goes on when it may. Nothing that goes wrong here ends the agent, on which
+friends rely.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
 from peer.nightly.journal import Journal, NightEntry
 from peer.nightly.manners import Manners, Sample
-from peer.nightly.schedule import due_ns
+from peer.nightly.schedule import Zone, due_ns, morning_after_ns
 from peer.nightly.throttle import Throttle
 from peer.nightly.words import notices
 from peer.ports import RunBlocking, WallClock
-from peer.service import Answer, Event, Problem, Service
+from peer.service import Answer, Event, Problem, Service, done
 
 log = logging.getLogger("covey.night")
 
 LOOK_EVERY_S, LOOK_SELDOM_S = 1.0, 15.0
-"""How often the computer is looked at: while a night is due or under way, and otherwise."""
+"""How often the computer is looked at: while a night waits or is under way, and otherwise."""
+PATIENCE_S = 12 * 3600.0
+"""On a computer that is busy for so long while it is on, a night begins and is held back: one that
+never rests needs a backup as well."""
 TRAFFIC_EVERY_S = 60.0
 NOTICES_EVERY_S = 900.0
 PAUSE_HOUR_NS = 3600 * 10**9
-MORNING = datetime.time(9)
-"""Until then tomorrow a pause «until tomorrow» lasts."""
-_SECOND_NS = 10**9
+
+_by_itself: ContextVar[bool] = ContextVar("by_itself", default=False)
+"""Whether what runs here is a night that the keeper began."""
 
 Notify = Callable[[str], Awaitable[None]]
 """Shows a person a sentence on their desktop."""
@@ -50,9 +56,10 @@ class World:
     """What the keeper lives in."""
 
     wall_clock: WallClock
-    zone: Callable[[], datetime.tzinfo | None]
+    zone: Callable[[], Zone]
     run_blocking: RunBlocking
-    look: Callable[[], Sample]
+    look: Callable[[int], Sample]
+    """Looks at the computer; is told the bytes that the links carried so far."""
     throttle: Throttle
     traffic: Traffic
     notify: Notify
@@ -66,8 +73,10 @@ class Keeper:
         self._member, self._since_ns = member, since_ns
         self._scheduled = False
         self._manners = Manners()
-        self._by_itself = False
         self._running = False
+        self._own: asyncio.Task[None] | None = None
+        self._ended_because = ""
+        self._waits_since: float | None = None
         self._carried = (0, 0)
 
     # --- what others ask --------------------------------------------------------------------
@@ -77,11 +86,11 @@ class Keeper:
         now_ns = self._world.wall_clock()
         due = self._due_ns(now_ns) if self._scheduled else 0
         paused = self._paused_until_ns(now_ns)
-        is_due = bool(due) and due <= now_ns and not self._running
+        waits = self._is_due() and not self._running
         return {
             "next_night_ns": max(due, paused) if due else 0,
             "paused_until_ns": paused,
-            "waiting_because": self._manners.waiting_because() if is_due and not paused else "",
+            "waiting_because": self._manners.waiting_because() if waits else "",
         }
 
     def activity(self) -> Answer:
@@ -94,7 +103,7 @@ class Keeper:
         if until == "hour":
             end_ns = now_ns + PAUSE_HOUR_NS
         elif until == "tomorrow":
-            end_ns = self._tomorrow_ns(now_ns)
+            end_ns = morning_after_ns(now_ns, self._world.zone())
         elif until == "no":
             end_ns = 0
         else:
@@ -102,29 +111,42 @@ class Keeper:
         await self._world.run_blocking(self._journal.pause, end_ns)
         return self.facts()
 
+    async def step_aside(self) -> bool:
+        """End a night that came by itself, since a person wants something; False without one."""
+        if self._own is None or _by_itself.get():
+            return False
+        self._end_own("You asked for something else.")
+        await asyncio.wait([self._own])
+        return True
+
     @contextlib.asynccontextmanager
     async def night(self, friends: int) -> AsyncIterator[Callable[[Event], None]]:
         """A night is under way in here; what it gives is told the event that ends it."""
         call, clock = self._world.run_blocking, asyncio.get_running_loop()
         begun_ns, begun = self._world.wall_clock(), clock.time()
-        asked_for, self._by_itself = not self._by_itself, False
-        self._running = True
         ended: list[Event] = []
-        await call(self._journal.begin_night, begun_ns)
-        pacing = asyncio.create_task(self._pace(asked_for=asked_for))
+        interrupted = False
+        self._running = True
         try:
+            await call(self._journal.begin_night, begun_ns)
             yield ended.append
         except Problem as problem:
-            ended.append({"ok": False, "message": problem.text, "summary": {}})
+            ended.append(done(ok=False, message=problem.text))
+            raise
+        except asyncio.CancelledError:
+            if interrupted := _by_itself.get() and bool(self._ended_because):
+                text = f"{self._ended_because} The backup goes on later."
+                ended.append(done(ok=False, message=text))
+            raise
+        except Exception:
+            ended.append(done(ok=False, message="The backup ended unexpectedly."))
             raise
         finally:
             self._running = False
-            pacing.cancel()
-            await asyncio.gather(pacing, return_exceptions=True)
-            self._world.throttle.set_pace(1.0)
             if ended:
-                entry = _entry(ended[-1], begun_ns, clock.time() - begun, friends, asked_for)
-                await call(self._journal.end_night, entry)
+                seconds, asked_for = clock.time() - begun, not _by_itself.get()
+                entry = _entry(ended[-1], begun_ns, seconds, friends, asked_for)
+                await call(lambda: self._journal.end_night(entry, interrupted=interrupted))
 
     # --- the task ---------------------------------------------------------------------------
 
@@ -133,58 +155,86 @@ class Keeper:
         self._scheduled = scheduled
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._world.throttle.run())
-            tasks.create_task(self._every(TRAFFIC_EVERY_S, self._count_traffic))
-            tasks.create_task(self._every(NOTICES_EVERY_S, lambda: self._tell(service)))
+            tasks.create_task(_every(TRAFFIC_EVERY_S, self._count_traffic))
+            tasks.create_task(_every(NOTICES_EVERY_S, lambda: self._tell(service)))
             while True:
-                self._manners.hear(await self._world.run_blocking(self._world.look))
-                soon = self._is_due() and (not self._may_begin() or await self._begin(service))
-                await asyncio.sleep(LOOK_EVERY_S if soon else LOOK_SELDOM_S)
+                waits = False
+                with _nothing_ends_the_agent():
+                    waits = await self._step(service)
+                await asyncio.sleep(LOOK_EVERY_S if waits else LOOK_SELDOM_S)
+
+    async def _step(self, service: Service) -> bool:
+        """Look, and do the night if it is due and nothing hinders it. Whether one waits."""
+        await self._look()
+        if not self._is_due() or self._running:
+            self._waits_since = None
+            return False
+        if self._hindered():
+            return True
+        self._waits_since = None
+        await self._begin(service)
+        return False
 
     def _is_due(self) -> bool:
         now_ns = self._world.wall_clock()
-        return (
-            self._scheduled
-            and now_ns >= self._paused_until_ns(now_ns)
-            and self._due_ns(now_ns) <= now_ns
-        )
+        paused = self._paused_until_ns(now_ns)
+        return self._scheduled and not paused and self._due_ns(now_ns) <= now_ns
 
-    def _may_begin(self) -> bool:
-        return self._is_due() and not self._running and not self._manners.waiting_because()
+    def _hindered(self) -> bool:
+        if self._manners.forbidden_because():
+            return True
+        now = asyncio.get_running_loop().time()
+        if self._waits_since is None:
+            self._waits_since = now
+        return bool(self._manners.busy_because()) and now - self._waits_since < PATIENCE_S
 
-    async def _begin(self, service: Service) -> bool:
-        """Do the night that is due; False when there is nothing to do, or no way to yet."""
+    async def _begin(self, service: Service) -> None:
+        """Do the night that is due, if there is something to do and nothing else is under way."""
         status = await service.status()
         if not status["marks"] or status["doing"]:
-            return False
-        self._by_itself = True
+            return
+        self._ended_because = ""
+        self._own = asyncio.create_task(_do(service))
+        pacing = asyncio.create_task(self._pace())
         try:
-            async with contextlib.aclosing(_generator(service.backup())) as events:
-                async for event in events:
-                    if event["event"] == "done":
-                        log.info("the night ended: %s", event["message"])
-        except Problem as problem:
-            log.warning("the night could not be: %s", problem.text)
+            await asyncio.wait([self._own])
         finally:
-            self._by_itself = False
-        return True
+            self._world.throttle.set_pace(1.0)
+            self._own.cancel()
+            pacing.cancel()
+            await asyncio.gather(self._own, pacing, return_exceptions=True)
+            self._own = None
 
-    async def _pace(self, *, asked_for: bool) -> None:
+    async def _pace(self) -> None:
+        """Hold the own night back as the computer demands, or end it."""
         while True:
-            self._world.throttle.set_pace(self._manners.pace(asked_for=asked_for))
-            self._manners.hear(await self._world.run_blocking(self._world.look))
+            with _nothing_ends_the_agent():
+                await self._look()
+                paused = self._paused_until_ns(self._world.wall_clock())
+                because = "You paused backups." if paused else self._manners.forbidden_because()
+                if because:
+                    self._end_own(because)
+                    return
+                self._world.throttle.set_pace(self._manners.pace())
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            await work()
+    def _end_own(self, because: str) -> None:
+        if self._own is None or self._ended_because:
+            return  # a second cancellation would break what tidies up after the first
+        self._ended_because = because
+        self._world.throttle.set_pace(1.0)  # what is stopped cannot end
+        self._own.cancel()
+
+    async def _look(self) -> None:
+        carried = sum(self._world.traffic.carried())
+        self._manners.hear(await self._world.run_blocking(self._world.look, carried))
 
     async def _count_traffic(self) -> None:
         now = self._world.traffic.carried()
-        up, down = now[0] - self._carried[0], now[1] - self._carried[1]
+        up, down = max(0, now[0] - self._carried[0]), max(0, now[1] - self._carried[1])
         self._carried = now
-        self._journal.count_traffic(self._world.wall_clock(), max(0, up), max(0, down))
-        await self._world.run_blocking(self._journal.flush)
+        now_ns = self._world.wall_clock()
+        await self._world.run_blocking(self._journal.count_traffic, now_ns, up, down)
 
     async def _tell(self, service: Service) -> None:
         now_ns = self._world.wall_clock()
@@ -196,8 +246,8 @@ class Keeper:
         for notice in notices(facts[0], list(facts[1]), facts[2], self._since_ns, now_ns):
             said_ns = self._journal.last_said_ns(notice.key)
             if not said_ns or now_ns - said_ns >= notice.again_ns:
-                self._journal.say(now_ns, notice.level, notice.text, notice.key)
-                await self._world.run_blocking(self._journal.flush)
+                said = (now_ns, notice.level, notice.text, notice.key)
+                await self._world.run_blocking(self._journal.say, *said)
                 await self._world.notify(notice.text)
 
     # --- times ------------------------------------------------------------------------------
@@ -207,15 +257,42 @@ class Keeper:
         return due_ns(now_ns, done, self._member, self._world.zone())
 
     def _paused_until_ns(self, now_ns: int) -> int:
+        """0 when nights are not paused."""
         until_ns = self._journal.paused_until_ns
+        if until_ns <= now_ns:
+            return 0
         # A clock that was set back must not make a pause of an hour one of a year.
-        return until_ns if now_ns < until_ns <= self._tomorrow_ns(now_ns) else 0
+        longest = max(morning_after_ns(now_ns, self._world.zone()), now_ns + PAUSE_HOUR_NS)
+        return until_ns if until_ns <= longest else 0
 
-    def _tomorrow_ns(self, now_ns: int) -> int:
-        zone = self._world.zone()
-        now = datetime.datetime.fromtimestamp(now_ns / _SECOND_NS, zone)
-        day = now.date() + datetime.timedelta(days=1)
-        return int(datetime.datetime.combine(day, MORNING, tzinfo=zone).timestamp()) * _SECOND_NS
+
+async def _do(service: Service) -> None:
+    """One night, in a task of its own, so that it can be ended."""
+    _by_itself.set(True)
+    try:
+        async with contextlib.aclosing(_generator(service.backup())) as events:
+            async for event in events:
+                if event["event"] == "done":
+                    log.info("the night ended: %s", event["message"])
+    except Problem as problem:
+        log.info("the night could not be: %s", problem.text)
+    except Exception:
+        log.exception("the night ended unexpectedly")
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        with _nothing_ends_the_agent():
+            await work()
+
+
+@contextlib.contextmanager
+def _nothing_ends_the_agent() -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        log.exception("something went wrong beside the nights; they go on")
 
 
 def _entry(
@@ -227,7 +304,7 @@ def _entry(
         ok=bool(event["ok"]),
         seconds=round(seconds, 1),
         files=int(summary.get("files", 0)),
-        new_bytes=int(summary.get("new_bytes", 0)),
+        new_bytes=int(summary.get("packed_bytes", 0)),
         shipped_bytes=int(summary.get("shipped_bytes", 0)),
         message=str(event["message"]),
         friends=friends,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import sys
 import time
@@ -15,6 +14,7 @@ from peer.nightly.journal import Journal
 from peer.nightly.keeper import Keeper, World
 from peer.nightly.notify import notify
 from peer.nightly.sampling import Sampler, byte_workers
+from peer.nightly.schedule import Zone
 from peer.nightly.throttle import Throttle
 from peer.nightly.traffic import Link, LinkTraffic
 from peer.ports import RunBlocking, WallClock
@@ -39,7 +39,7 @@ async def real_keeper(
     """A keeper for the member of this state folder."""
     world = World(
         wall_clock=wall_clock,
-        zone=_own_zone,
+        zone=own_zone,
         run_blocking=run_blocking,
         look=Sampler().look,
         throttle=Throttle(byte_workers, (psutil.Error,)),
@@ -50,7 +50,7 @@ async def real_keeper(
     return Keeper(journal, world, member, created_ns)
 
 
-def _own_zone() -> datetime.tzinfo | None:
+def own_zone() -> Zone:
     """This computer's own, looked up anew: a laptop travels."""
     if sys.platform != "win32":
         time.tzset()

@@ -19,10 +19,14 @@ from dataclasses import dataclass
 
 BEGINS_HOUR, SPREAD_HOURS = 1, 4
 RETRY_S, RETRY_S_MAX = 900, 4 * 3600
+MORNING = datetime.time(9)
+"""Until then tomorrow a pause «until tomorrow» lasts."""
 _SECOND_NS = 10**9
 _DAY = datetime.timedelta(days=1)
 _FUTURE_NS = 3600 * _SECOND_NS
 """A clock may be off by so much; what lies further ahead is an error."""
+
+Zone = datetime.tzinfo | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Done:
     """How often it was tried in vain since the last success."""
 
 
-def moment_of(date: datetime.date, member: bytes, zone: datetime.tzinfo | None) -> int:
+def moment_of(date: datetime.date, member: bytes, zone: Zone) -> int:
     """When the night of this date is due, wall-clock nanoseconds."""
     part = int.from_bytes(hashlib.blake2b(member, digest_size=4).digest(), "big") / 2**32
     begin = datetime.datetime.combine(date, datetime.time(BEGINS_HOUR), tzinfo=zone)
@@ -45,7 +49,7 @@ def moment_of(date: datetime.date, member: bytes, zone: datetime.tzinfo | None) 
     return round(due.timestamp()) * _SECOND_NS
 
 
-def due_ns(now_ns: int, done: Done, member: bytes, zone: datetime.tzinfo | None) -> int:
+def due_ns(now_ns: int, done: Done, member: bytes, zone: Zone) -> int:
     """When a night is due next; now or earlier when it is. Wall-clock nanoseconds."""
     now = datetime.datetime.fromtimestamp(now_ns / _SECOND_NS, zone)
     moments = [moment_of(now.date() + days * _DAY, member, zone) for days in (-1, 0, 1, 2)]
@@ -59,6 +63,13 @@ def due_ns(now_ns: int, done: Done, member: bytes, zone: datetime.tzinfo | None)
         return last
     wait_s = min(RETRY_S << min(done.failures - 1, 10), RETRY_S_MAX)
     return min(tried + wait_s * _SECOND_NS, following)
+
+
+def morning_after_ns(now_ns: int, zone: Zone) -> int:
+    """When tomorrow's morning begins, wall-clock nanoseconds."""
+    tomorrow = datetime.datetime.fromtimestamp(now_ns / _SECOND_NS, zone).date() + _DAY
+    moment = datetime.datetime.combine(tomorrow, MORNING, tzinfo=zone)
+    return round(moment.timestamp()) * _SECOND_NS
 
 
 def _believed(time_ns: int, now_ns: int) -> int:

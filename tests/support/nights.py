@@ -25,6 +25,9 @@ class Computer:
     moved: tuple[int, int] = (0, 0)
     told: list[str] = field(default_factory=list)
 
+    def look(self, carried: int) -> Sample:
+        return self.sample
+
     def carried(self) -> tuple[int, int]:
         return self.moved
 
@@ -42,7 +45,7 @@ def keeper_for_tests(
         wall_clock=clock or (lambda: computer.now_ns),
         zone=lambda: datetime.UTC,
         run_blocking=inline,
-        look=lambda: computer.sample,
+        look=lambda carried: computer.look(carried),
         throttle=Throttle(lambda: list(workers), (ProcessLookupError,)),
         traffic=computer,
         notify=computer.notify,

@@ -1,9 +1,11 @@
 """What happened, kept in bounds."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peer.nightly.journal import HOURS_MAX, MESSAGES_MAX, NIGHTS_MAX, Journal, NightEntry
+from peer.nightly.journal import HOURS_MAX, MESSAGES_MAX, NIGHTS_MAX, SAID_MAX, Journal, NightEntry
 
 HOUR_NS = 3600 * 10**9
 
@@ -64,3 +66,42 @@ def test_a_damaged_journal_is_begun_anew(tmp_path_factory, data):
     path.write_bytes(data)
     Journal(path).end_night(entry())
     assert len(Journal(path).as_answer()["nights"]) == 1
+
+
+def test_an_interrupted_night_is_no_failure(tmp_path):
+    journal = Journal(tmp_path / "journal.json")
+    journal.begin_night(1)
+    journal.end_night(entry(1, ok=False))
+    journal.begin_night(2)
+    journal.end_night(entry(2, ok=False), interrupted=True)
+    assert journal.done(0).failures == 1
+
+
+def test_what_was_said_once_is_remembered_after_many_other_messages(tmp_path):
+    journal = Journal(tmp_path / "journal.json")
+    journal.say(1, "info", "The first backup is done.", "first")
+    for number in range(MESSAGES_MAX + 1):
+        journal.say(2 + number, "warning", "There was no backup.", "late")
+    again = Journal(tmp_path / "journal.json")
+    assert again.last_said_ns("first") == 1
+    for number in range(SAID_MAX):
+        again.say(9, "info", "x", f"key {number}")
+    assert again.last_said_ns("first") == 0, "it does not grow for ever"
+
+
+def test_a_disk_that_is_full_stops_nothing(tmp_path):
+    folder = tmp_path / "folder"
+    journal = Journal(folder / "journal.json")  # there is no folder: nothing can be written
+    journal.begin_night(1)
+    journal.end_night(entry(1))
+    assert journal.done(0).succeeded_ns == 1
+    folder.mkdir()
+    journal.pause(0)
+    assert Journal(folder / "journal.json").done(0).succeeded_ns == 1
+
+
+def test_threads_may_write_at_the_same_time(tmp_path):
+    journal = Journal(tmp_path / "journal.json")
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda n: journal.say(n, "info", "x", str(n)), range(100)))
+    assert len(Journal(tmp_path / "journal.json").as_answer()["messages"]) == 100

@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 
+from peer.nightly.keeper import PATIENCE_S
 from peer.nightly.manners import HELD_BACK, Sample
 from peer.service import Problem, done
 from tests.support.nights import NOON_NS, Computer, keeper_for_tests
@@ -17,8 +18,8 @@ DAY_S = 86_400
 class Member:
     """A service whose nights take an hour each."""
 
-    def __init__(self, keeper, *, marks=("/x",), ok=True) -> None:
-        self.keeper, self.marks, self.ok = keeper, list(marks), ok
+    def __init__(self, keeper, *, marks=("/x",), ok=True, breaks=None) -> None:
+        self.keeper, self.marks, self.ok, self.breaks = keeper, list(marks), ok, breaks
         self.begun: list[float] = []
         self.takes_s = 3600.0
 
@@ -35,6 +36,8 @@ class Member:
         self.begun.append(asyncio.get_running_loop().time())
         async with self.keeper.night(3) as ended:
             await asyncio.sleep(self.takes_s)
+            if self.breaks is not None:
+                raise self.breaks
             event = done(ok=self.ok, message="All is safe.", summary={"files": 7})
             ended(event)
         yield event
@@ -45,6 +48,7 @@ class Stoppable:
         self.runs = True
         self.since = 0.0
         self.ran_s = 0.0
+        self.suspended = 0
 
     def _note(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -54,6 +58,7 @@ class Stoppable:
     def suspend(self) -> None:
         self._note()
         self.runs = False
+        self.suspended += 1
 
     def resume(self) -> None:
         self._note()
@@ -106,12 +111,12 @@ def test_no_night_comes_while_nothing_is_marked_or_nights_are_switched_off(tmp_p
 
 def test_a_busy_computer_is_waited_for(tmp_path):
     computer = Computer(sample=Sample(0.9))
-    begun_at = 1.5 * DAY_S
+    begun_at = 0.95 * DAY_S
 
     def idle(keeper, service):
         computer.sample = Sample(0.0)
 
-    _, service = lived(tmp_path, 1.6, computer=computer, events=[(begun_at, idle)])
+    _, service = lived(tmp_path, 1, computer=computer, events=[(begun_at, idle)])
     (begun,) = service.begun
     assert begun_at < begun < begun_at + 30
 
@@ -166,42 +171,133 @@ def test_a_clock_that_was_set_back_does_not_make_an_hour_a_year(tmp_path):
 def test_a_person_who_begins_to_work_has_the_processor_within_seconds_and_leaves_it_again(tmp_path):
     computer, worker = Computer(), Stoppable()
     shares: dict[str, float] = {}
-    state = {"ran": 0.0}
 
-    def note(name):
+    def measure(name, seconds):
         def now(keeper, service):
             ran = worker.ran()
-            shares[name] = (ran - state["ran"]) / 600
-            state["ran"] = ran
+            later = asyncio.get_running_loop().call_later
+            later(seconds, lambda: shares.update({name: (worker.ran() - ran) / seconds}))
 
         return now
 
-    def load(value):
-        def now(keeper, service):
-            computer.sample = Sample(value)
-
-        return now
-
-    _, service = lived(tmp_path, 1, computer=computer, scheduled=True)
+    _, service = lived(tmp_path / "first", 1)
     begun = service.begun[0]
-    computer.sample = Sample(0.0)
     lived(
-        tmp_path / "again",
+        tmp_path,
         1,
         computer=computer,
         workers=[worker],
         events=[
-            (begun + 300, note("start")),
-            (begun + 300, load(0.95)),
-            (begun + 310, note("seconds")),
-            (begun + 910, note("busy")),
-            (begun + 910, load(0.0)),
-            (begun + 920, note("after")),
-            (begun + 1520, note("idle")),
+            (begun + 100, measure("before", 100)),
+            (begun + 300, working(computer, 0.95)),
+            (begun + 310, measure("busy", 600)),
+            (begun + 910, working(computer, 0.0)),
+            (begun + 920, measure("after", 600)),
         ],
     )
-    assert shares["busy"] == pytest.approx(HELD_BACK, abs=0.03)
-    assert shares["idle"] > 0.95
+    assert shares["before"] == shares["after"] == pytest.approx(1)
+    assert shares["busy"] == pytest.approx(HELD_BACK, abs=0.01)
+    assert worker.runs
+
+
+def working(computer, load):
+    def now(keeper, service):
+        computer.sample = Sample(load)
+
+    return now
+
+
+def test_a_night_ends_when_the_battery_gets_low_and_goes_on_with_the_mains(tmp_path):
+    computer, worker = Computer(), Stoppable()
+    hour = lived(tmp_path / "first", 1)[1].begun[0]
+
+    def unplug(keeper, service):
+        computer.sample = Sample(0.0, battery_percent=29)
+
+    def plug(keeper, service):
+        computer.sample = Sample(0.0)
+
+    events = [(hour + 600, unplug), (hour + 7200, plug)]
+    keeper, service = lived(tmp_path, 1, computer=computer, workers=[worker], events=events)
+    first, second = keeper.activity()["nights"]
+    assert (first["ok"], first["seconds"]) == (False, pytest.approx(600, abs=40))
+    assert first["message"] == "The battery is at 29 %. The backup goes on later."
+    assert second["ok"]
+    assert service.begun[1] == pytest.approx(hour + 7200, abs=30), "and no failure makes it wait"
+    assert worker.runs
+
+
+def test_a_pause_ends_the_night_that_is_under_way(tmp_path):
+    hour = lived(tmp_path / "first", 1)[1].begun[0]
+
+    def pause(keeper, service):
+        service.task = asyncio.get_running_loop().create_task(keeper.pause("hour"))
+
+    keeper, service = lived(tmp_path, 1, events=[(hour + 600, pause)])
+    assert service.begun[1] == pytest.approx(hour + 600 + 3600, abs=40)
+    assert keeper.activity()["nights"][0]["message"].startswith("You paused backups.")
+
+
+def test_who_asks_for_something_need_not_wait_for_a_night_that_came_by_itself(tmp_path):
+    hour = lived(tmp_path / "first", 1)[1].begun[0]
+    waited: list[float] = []
+
+    async def ask(keeper):
+        clock = asyncio.get_running_loop()
+        begun = clock.time()
+        assert await keeper.step_aside()
+        waited.append(clock.time() - begun)
+
+    def asked(keeper, service):
+        service.task = asyncio.get_running_loop().create_task(ask(keeper))
+
+    _, service = lived(tmp_path, 1, events=[(hour + 600, asked)])
+    assert waited == [0.0]
+    assert len(service.begun) == 2
+
+
+def test_a_night_that_was_asked_for_goes_on_whatever_the_computer_does(tmp_path):
+    computer, worker = Computer(), Stoppable()
+    took: list[bool] = []
+
+    async def back_up(service):
+        took.extend([event["ok"] async for event in service.backup()])
+        took.append(worker.suspended == 0)
+
+    def asked(keeper, service):
+        computer.sample = Sample(1.0, battery_percent=10, metered=True)
+        service.task = asyncio.get_running_loop().create_task(back_up(service))
+
+    keeper, _ = lived(tmp_path, 0.2, computer=computer, workers=[worker], events=[(100, asked)])
+    assert took == [True, True]
+    (night,) = keeper.activity()["nights"]
+    assert night["asked_for"]
+
+
+@pytest.mark.slow
+def test_a_computer_that_never_rests_is_backed_up_held_back_after_half_a_day(tmp_path):
+    computer = Computer(sample=Sample(0.9))
+    hour = lived(tmp_path / "first", 1)[1].begun[0]
+    _, service = lived(tmp_path, 2, computer=computer)
+    assert service.begun == [pytest.approx(hour + PATIENCE_S, abs=60)]
+
+
+def test_whatever_breaks_in_a_night_the_agent_goes_on_and_tries_again_later(tmp_path):
+    full = OSError(28, "No space left on device")
+    keeper, service = lived(tmp_path, 1, breaks=full)
+    assert 2 <= len(service.begun) < 10
+    assert not any(night["ok"] for night in keeper.activity()["nights"])
+
+
+def test_a_look_that_fails_ends_nothing(tmp_path):
+    computer = Computer()
+
+    def fail(_):
+        raise RuntimeError("no such sensor")
+
+    computer.look = fail
+    _, service = lived(tmp_path, 1, computer=computer)
+    assert service.begun == [], "what is not known to be idle counts as busy"
 
 
 def test_what_must_be_told_is_told_once(tmp_path):
