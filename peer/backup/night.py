@@ -87,6 +87,7 @@ class Night:
         self._engine: Engine | None = None
         self._code = Code(1, 1)
         self._spooled = 0
+        self._freed = 0
         self._freed_early = 0  # released while the engine was started
         self._waiting_bytes = 0
         self._removals: set[asyncio.Task[None]] = set()
@@ -275,6 +276,7 @@ class Night:
     async def _remove(self, shipment: Shipment) -> None:
         """Delete a spool file: of a large one, that takes too long for the event loop."""
         await self._m.run_blocking(shipment.path.unlink, True)
+        self._freed += shipment.spool_bytes
         if self._engine is None:
             self._freed_early += shipment.spool_bytes
         else:
@@ -286,7 +288,7 @@ class Night:
         loop = asyncio.get_running_loop()
         while idle_since is None or loop.time() - idle_since < STALLED_S:
             await asyncio.sleep(1)
-            held = self._spooled + self._tally.stored
+            held = self._spooled + self._tally.stored - self._freed
             if not self._shipper.idle() or held < self._m.spool_bytes_max:
                 idle_since = None
             elif idle_since is None:

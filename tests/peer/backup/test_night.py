@@ -11,7 +11,7 @@ import pytest
 
 from datachannel.messages import Put, Refused
 from peer.backup import night
-from peer.backup.messages import Released
+from peer.backup.messages import NightReady, Released, Stop
 from tests.support.small_group import SmallGroup, small_group
 
 
@@ -108,3 +108,35 @@ async def test_friends_whom_the_server_has_lost_sight_of_are_told_over_the_links
         event = await group.backup(files)
         assert event["ok"], event
         assert all(holder.store.get_root(group.owner) for holder in group.holders.values())
+
+
+@pytest.mark.slow
+async def test_an_engine_that_thinks_for_long_after_its_spool_was_shipped_is_not_stopped(
+    tmp_path, files, monkeypatch
+):
+    async with small_group(tmp_path / "group", 2) as group:
+        group.member.spool_bytes_max = 100_000  # less than what the night ships all in all
+        monkeypatch.setattr(night, "STALLED_S", 0.5)
+        start_engine, told = group.member.start_engine, []
+
+        async def thoughtful(message):
+            engine = await start_engine(message)
+            messages, send = engine.messages, engine.send
+
+            async def later():
+                async for one in messages():
+                    if isinstance(one, NightReady):
+                        await asyncio.sleep(4)  # held back, or looking at what is unchanged
+                    yield one
+
+            def heard(sent) -> None:
+                told.append(sent)
+                send(sent)
+
+            monkeypatch.setattr(engine, "messages", later)
+            monkeypatch.setattr(engine, "send", heard)
+            return engine
+
+        monkeypatch.setattr(group.member, "start_engine", thoughtful)
+        assert (await group.backup(files))["ok"]
+        assert Stop() not in told
