@@ -39,7 +39,7 @@ def pages_file(state: StateFolder) -> Path:
     return state.home / PAGES_FILE
 
 
-async def run_agent(state: StateFolder, entry: Entry) -> None:
+async def run_agent(state: StateFolder, entry: Entry, *, scheduled: bool = True) -> None:
     """The agent of this folder, until cancelled. Raises AlreadyRunning, Problem, StateError."""
     state.prepare()
     with state.lock_of(LOCK_FILE):
@@ -59,7 +59,9 @@ async def run_agent(state: StateFolder, entry: Entry) -> None:
                 if not desk.joined.is_set():
                     await desk.joined.wait()
                     await run_blocking(integrate_new_member, state)
-                await entry.run_agent(state, lambda service: _at_the_desk(desk, service))
+                await entry.run_agent(
+                    state, lambda service: _at_the_desk(desk, service), scheduled=scheduled
+                )
             finally:
                 await jobs.close()
 

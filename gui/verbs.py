@@ -49,8 +49,9 @@ def open_link(wishes: Wishes, link: str, browser: bool) -> None:
 
 
 @click.command(cls=Verb)
+@click.option("--no-schedule", is_flag=True, help="Let no backup come by itself.")
 @pass_wishes
-def agent(wishes: Wishes) -> None:
+def agent(wishes: Wishes, no_schedule: bool) -> None:
     """Be this member, in the foreground, until SIGTERM or Ctrl-C; serves the pages too."""
     from gui.agent import run_agent
 
@@ -62,7 +63,7 @@ def agent(wishes: Wishes) -> None:
     else:
         output.warn("In no group yet; `covey url` prints where to join one. Ctrl-C ends it.")
     with contextlib.suppress(ToldToEnd):
-        running.run(run_agent(state, wishes.entry()))
+        running.run(run_agent(state, wishes.entry(), scheduled=not no_schedule))
 
 
 def _open(wishes: Wishes, page: str, *, browser: bool) -> None:

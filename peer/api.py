@@ -227,6 +227,12 @@ class ApiClient:
     async def pause(self, until: str) -> Answer:
         return _dict(await self._call("pause", until=until))
 
+    async def schedule(self) -> Answer:
+        return _dict(await self._call("schedule"))
+
+    async def set_schedule(self, by_itself: bool) -> Answer:
+        return _dict(await self._call("set_schedule", by_itself=by_itself))
+
     async def space(self) -> Answer:
         return _dict(await self._call("space"))
 

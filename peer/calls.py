@@ -83,6 +83,10 @@ class _Until(msgspec.Struct, forbid_unknown_fields=True):
     until: str
 
 
+class _Schedule(msgspec.Struct, forbid_unknown_fields=True):
+    by_itself: bool
+
+
 class _Pattern(msgspec.Struct, forbid_unknown_fields=True):
     pattern: str
 
@@ -101,6 +105,8 @@ CALLS: dict[str, type[msgspec.Struct]] = {
     "limits": _Nothing,
     "activity": _Nothing,
     "pause": _Until,
+    "schedule": _Nothing,
+    "set_schedule": _Schedule,
     "set_limits": _Limits,
     "space": _Nothing,
     "set_space": _Offer,

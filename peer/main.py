@@ -236,6 +236,10 @@ async def _assemble(
         keep=lambda offer_bytes: state.update_config(offer_bytes=offer_bytes),
         announce=announce,
     )
+
+    async def keep_nights(wanted: bool) -> None:
+        await run_blocking(partial(state.update_config, nights=wanted))
+
     keeper = await real_keeper(
         state.home,
         member.member,
@@ -243,6 +247,8 @@ async def _assemble(
         friends.links,
         time.time_ns,
         run_blocking,
+        keep_nights,
+        wanted=config.nights,
     )
     node = Node(member, friends, offering, identity, local_time, examine, limiting, keeper)
     tasks = [
@@ -333,10 +339,13 @@ async def _locked(state: StateFolder) -> AsyncIterator[None]:
         yield
 
 
-async def run_agent(state: StateFolder, beside: Beside = _nothing_beside) -> None:
+async def run_agent(
+    state: StateFolder, beside: Beside = _nothing_beside, *, scheduled: bool = True
+) -> None:
     """This member in the foreground, until cancelled. Raises AlreadyRunning, NotJoined, Problem.
 
-    `beside` gets the service and runs for as long: the pages of the window, say.
+    `beside` gets the service and runs for as long: the pages of the window, say. Unless
+    `scheduled`, no night comes by itself.
     """
     async with (
         _locked(state),
@@ -345,7 +354,7 @@ async def run_agent(state: StateFolder, beside: Beside = _nothing_beside) -> Non
         serve_api(assembly.node, state.api_file, random_bytes=random_bytes),
     ):
         await assembly.engine.fast()  # tried out now, so that no first link waits for it
-        await assembly.keeper.run(assembly.node, scheduled=nights_come())
+        await assembly.keeper.run(assembly.node, scheduled=scheduled and nights_come())
 
 
 async def join(

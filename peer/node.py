@@ -88,6 +88,8 @@ class Nights(Protocol):
     def facts(self) -> Answer: ...
     def activity(self) -> Answer: ...
     async def pause(self, until: str) -> Answer: ...
+    def schedule(self) -> Answer: ...
+    async def set_schedule(self, by_itself: bool) -> Answer: ...
     def night(self, friends: int) -> AbstractAsyncContextManager[Emit]: ...
     async def step_aside(self) -> bool: ...
 
@@ -295,6 +297,14 @@ class Node(Looking):
     async def pause(self, until: str) -> Answer:
         """See Service."""
         return await self._nights.pause(until)
+
+    async def schedule(self) -> Answer:
+        """See Service."""
+        return self._nights.schedule()
+
+    async def set_schedule(self, by_itself: bool) -> Answer:
+        """See Service."""
+        return await self._nights.set_schedule(by_itself)
 
     def restore(
         self,

@@ -184,6 +184,16 @@ class Service(Protocol):
         """
         ...
 
+    async def schedule(self) -> Answer:
+        """by_itself (whether nights come without being asked for), next_night_ns,
+        paused_until_ns, waiting_because.
+        """
+        ...
+
+    async def set_schedule(self, by_itself: bool) -> Answer:
+        """Let nights come by themselves, or no more, over restarts; answers `schedule`."""
+        ...
+
     async def space(self) -> Answer:
         """offer_bytes, held_bytes (others' shares here), friends_offer_bytes, stored_bytes (our
         shares at friends), packed_bytes (the same before coding), chunks.

@@ -89,6 +89,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     up_bytes_per_s: float | None = None
     down_bytes_per_s: float | None = None
     spare: bool = True
+    nights: bool = True
+    """Whether the agent backs up by itself."""
 
     @property
     def limits(self) -> Limits:
@@ -284,9 +286,14 @@ class StateFolder:
         member_name: str | None = None,
         offer_bytes: int | None = None,
         limits: Limits | None = None,
+        nights: bool | None = None,
     ) -> Config:
         """Change what is given and leave the rest; answers the new config."""
-        given: dict[str, object] = {"member_name": member_name, "offer_bytes": offer_bytes}
+        given: dict[str, object] = {
+            "member_name": member_name,
+            "offer_bytes": offer_bytes,
+            "nights": nights,
+        }
         if place is not None:
             given |= {"server": place.url, "moves": place.moves, "previous_server": place.previous}
         changes = {name: value for name, value in given.items() if value is not None}

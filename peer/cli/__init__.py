@@ -6,7 +6,7 @@
     work.py        mark, unmark, marks, backup, restore, check
     looking.py     status, friends, snapshots, space, ls, find
     history.py     keep, confirm, forget
-    nights.py      pause, activity
+    nights.py      nights, pause, activity
     asking.py      passwords, sizes and words, from options, files and people
     progress.py    the events of long work, on a terminal, in a log, or as JSON
     output.py      numbers, times, tables and names of others as safe text

@@ -101,6 +101,7 @@ for _verb in (
     doctor.doctor,
     ignore.ignore,
     limits.limit,
+    nights.nights,
     nights.pause,
     nights.activity,
     membership.move_server,

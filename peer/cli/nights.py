@@ -1,4 +1,4 @@
-"""The verbs `pause` and `activity`: nights that come by themselves, and what came of them."""
+"""The verbs `nights`, `pause` and `activity`: backups that come by themselves, and their course."""
 
 from __future__ import annotations
 
@@ -29,6 +29,31 @@ def pause(wishes: Wishes, until: str) -> None:
         output.say(f"No backup comes by itself until {output.moment(answer['paused_until_ns'])}.")
     else:
         output.say("Backups come by themselves again.")
+
+
+@click.command(cls=Verb)
+@click.argument("wanted", type=click.Choice(["on", "off"]), required=False)
+@pass_wishes
+def nights(wishes: Wishes, wanted: str | None) -> None:
+    """Show whether backups come by themselves, and when the next one is due; or switch them."""
+
+    async def work() -> Answer:
+        async with running.reach(wishes) as service:
+            if wanted is None:
+                return await service.schedule()
+            return await service.set_schedule(wanted == "on")
+
+    answer = running.run(work())
+    if wishes.json:
+        output.say(output.as_json({"ok": True, **answer}))
+    elif not answer["by_itself"]:
+        output.say("Backups come only when you ask: covey backup")
+    elif answer["next_night_ns"]:
+        output.say(f"The next backup is due {output.moment(answer['next_night_ns'])}.")
+        if answer["waiting_because"]:
+            output.say(f"It waits: {answer['waiting_because']}")
+    else:
+        output.say("Backups come by themselves while the agent runs: covey agent")
 
 
 @click.command(cls=Verb)

@@ -55,7 +55,9 @@ class Entry(Protocol):
 
     def open_service(self, state: StateFolder) -> AbstractAsyncContextManager[Service]: ...
 
-    def run_agent(self, state: StateFolder, beside: Beside = ...) -> Coroutine[Any, Any, None]: ...
+    def run_agent(
+        self, state: StateFolder, beside: Beside = ..., *, scheduled: bool = True
+    ) -> Coroutine[Any, Any, None]: ...
 
     def join(
         self,
@@ -214,8 +216,9 @@ async def _agent_or_own(
 
 
 @click.command(cls=Verb)
+@click.option("--no-schedule", is_flag=True, help="Let no backup come by itself.")
 @pass_wishes
-def agent(wishes: Wishes) -> None:
+def agent(wishes: Wishes, no_schedule: bool) -> None:
     """Be this member, in the foreground, until SIGTERM or Ctrl-C."""
     state = wishes.state
     config = state.config()
@@ -223,4 +226,4 @@ def agent(wishes: Wishes) -> None:
         f"{output.shown(config.member_name)} in «{output.shown(config.group)}»; Ctrl-C ends it."
     )
     with contextlib.suppress(ToldToEnd):
-        run(wishes.entry().run_agent(state))
+        run(wishes.entry().run_agent(state, scheduled=not no_schedule))

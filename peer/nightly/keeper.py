@@ -63,15 +63,19 @@ class World:
     throttle: Throttle
     traffic: Traffic
     notify: Notify
+    keep_wanted: Callable[[bool], Awaitable[None]]
+    """Remembers for the next start whether nights come by themselves."""
 
 
 class Keeper:
     """Keeps the nights of one member. `service` does them."""
 
-    def __init__(self, journal: Journal, world: World, member: bytes, since_ns: int) -> None:
+    def __init__(
+        self, journal: Journal, world: World, member: bytes, since_ns: int, *, wanted: bool = True
+    ) -> None:
         self._journal, self._world = journal, world
         self._member, self._since_ns = member, since_ns
-        self._scheduled = False
+        self._wanted, self._allowed = wanted, False
         self._manners = Manners()
         self._running = False
         self._own: asyncio.Task[None] | None = None
@@ -84,7 +88,7 @@ class Keeper:
     def facts(self) -> Answer:
         """next_night_ns (0 when none will come by itself), paused_until_ns, waiting_because."""
         now_ns = self._world.wall_clock()
-        due = self._due_ns(now_ns) if self._scheduled else 0
+        due = self._due_ns(now_ns) if self._scheduled() else 0
         paused = self._paused_until_ns(now_ns)
         waits = self._is_due() and not self._running
         return {
@@ -96,6 +100,16 @@ class Keeper:
     def activity(self) -> Answer:
         """See Service."""
         return self._journal.as_answer()
+
+    def schedule(self) -> Answer:
+        """See Service."""
+        return {"by_itself": self._wanted, **self.facts()}
+
+    async def set_schedule(self, by_itself: bool) -> Answer:
+        """See Service."""
+        await self._world.keep_wanted(by_itself)
+        self._wanted = by_itself
+        return self.schedule()
 
     async def pause(self, until: str) -> Answer:
         """See Service."""
@@ -152,7 +166,7 @@ class Keeper:
 
     async def run(self, service: Service, *, scheduled: bool) -> None:
         """Until cancelled. Unless `scheduled`, no night comes by itself, and all else goes on."""
-        self._scheduled = scheduled
+        self._allowed = scheduled
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._world.throttle.run())
             tasks.create_task(_every(TRAFFIC_EVERY_S, self._count_traffic))
@@ -175,10 +189,13 @@ class Keeper:
         await self._begin(service)
         return False
 
+    def _scheduled(self) -> bool:
+        return self._allowed and self._wanted
+
     def _is_due(self) -> bool:
         now_ns = self._world.wall_clock()
         paused = self._paused_until_ns(now_ns)
-        return self._scheduled and not paused and self._due_ns(now_ns) <= now_ns
+        return self._scheduled() and not paused and self._due_ns(now_ns) <= now_ns
 
     def _hindered(self) -> bool:
         if self._manners.forbidden_because():
@@ -210,13 +227,17 @@ class Keeper:
         while True:
             with _nothing_ends_the_agent():
                 await self._look()
-                paused = self._paused_until_ns(self._world.wall_clock())
-                because = "You paused backups." if paused else self._manners.forbidden_because()
-                if because:
+                if because := self._may_not_go_on():
                     self._end_own(because)
                     return
                 self._world.throttle.set_pace(self._manners.pace())
             await asyncio.sleep(LOOK_EVERY_S)
+
+    def _may_not_go_on(self) -> str:
+        if not self._wanted:
+            return "You switched nights off."
+        paused = self._paused_until_ns(self._world.wall_clock())
+        return "You paused backups." if paused else self._manners.forbidden_because()
 
     def _end_own(self, because: str) -> None:
         if self._own is None or self._ended_because:

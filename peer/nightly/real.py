@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -35,6 +35,9 @@ async def real_keeper(
     links: Callable[[], Sequence[Link]],
     wall_clock: WallClock,
     run_blocking: RunBlocking,
+    keep_wanted: Callable[[bool], Awaitable[None]],
+    *,
+    wanted: bool,
 ) -> Keeper:
     """A keeper for the member of this state folder."""
     world = World(
@@ -45,9 +48,10 @@ async def real_keeper(
         throttle=Throttle(byte_workers, (psutil.Error,)),
         traffic=LinkTraffic(links),
         notify=notify,
+        keep_wanted=keep_wanted,
     )
     journal = await run_blocking(Journal, home / JOURNAL_FILE)
-    return Keeper(journal, world, member, created_ns)
+    return Keeper(journal, world, member, created_ns, wanted=wanted)
 
 
 def own_zone() -> Zone:

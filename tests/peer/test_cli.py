@@ -454,6 +454,20 @@ def test_global_options_are_taken_before_and_after_the_verb(entry: FakeEntry, tm
 def test_agent_runs_until_it_is_done(member: Terminal):
     assert member("agent").exit_code == 0
     assert member.entry.agents == 1
+    assert member.entry.scheduled
+
+
+def test_an_agent_can_be_told_to_let_no_backup_come_by_itself(member: Terminal):
+    assert member("agent", "--no-schedule").exit_code == 0
+    assert not member.entry.scheduled
+
+
+def test_backups_that_come_by_themselves_are_told_of_and_switched(member: Terminal):
+    assert "The next backup is due" in member("nights").stdout
+    assert "only when you ask: covey backup" in member("nights", "off").stdout
+    assert member.json("nights")[1]["by_itself"] is False
+    assert member.json("nights", "on")[1]["by_itself"] is True
+    assert member.entry.service.calls == [("set_schedule", False), ("set_schedule", True)]
 
 
 def test_help_names_every_verb():
@@ -466,6 +480,7 @@ def test_help_names_every_verb():
             "doctor",
             "ignore",
             "limit",
+            "nights",
             "pause",
             "activity",
             "move-server",

@@ -97,6 +97,9 @@ def test_only_what_is_given_changes_in_the_config(folder: StateFolder):
     assert changed.offer_bytes == 99
     assert changed.member_name == "laptop"
     assert folder.config() == changed
+    assert changed.nights
+    assert not folder.update_config(nights=False).nights
+    assert folder.config().offer_bytes == 99
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"group": 3}', b"\xff\x00"])

@@ -138,6 +138,18 @@ class FakeService:
         self.calls.append(("pause", until))
         return {"next_night_ns": 0, "paused_until_ns": 10**18, "waiting_because": ""}
 
+    by_itself = True
+
+    async def schedule(self) -> Answer:
+        self._raise()
+        facts = {"next_night_ns": 10**18, "paused_until_ns": 0, "waiting_because": ""}
+        return {"by_itself": self.by_itself, **facts}
+
+    async def set_schedule(self, by_itself: bool) -> Answer:
+        self.calls.append(("set_schedule", by_itself))
+        self.by_itself = by_itself
+        return await self.schedule()
+
     async def limits(self) -> Answer:
         self._raise()
         limits = {"up_bytes_per_s": 625_000.0, "down_bytes_per_s": None, "spare": True}

@@ -24,12 +24,16 @@ class Computer:
     sample: Sample = field(default_factory=lambda: Sample(0.0))
     moved: tuple[int, int] = (0, 0)
     told: list[str] = field(default_factory=list)
+    kept: list[bool] = field(default_factory=list)
 
     def look(self, carried: int) -> Sample:
         return self.sample
 
     def carried(self) -> tuple[int, int]:
         return self.moved
+
+    async def keep(self, wanted: bool) -> None:
+        self.kept.append(wanted)
 
     async def notify(self, text: str) -> None:
         self.told.append(text)
@@ -49,5 +53,6 @@ def keeper_for_tests(
         throttle=Throttle(lambda: list(workers), (ProcessLookupError,)),
         traffic=computer,
         notify=computer.notify,
+        keep_wanted=computer.keep,
     )
     return Keeper(Journal(home / "journal.json"), world, MEMBER, NOON_NS - 10**9)

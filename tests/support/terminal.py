@@ -38,6 +38,7 @@ class FakeEntry:
     groups: dict[str, str] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
     agents: int = 0
+    scheduled: bool = True
     on_join: Callable[[], None] = lambda: None
     problem: Exception | None = None
 
@@ -48,8 +49,11 @@ class FakeEntry:
         with state.lock():
             yield self.service
 
-    async def run_agent(self, state: StateFolder, beside: Any = None) -> None:
+    async def run_agent(
+        self, state: StateFolder, beside: Any = None, *, scheduled: bool = True
+    ) -> None:
         self.agents += 1
+        self.scheduled = scheduled
 
     async def join(self, state: StateFolder, **wish: Any) -> Joined:
         self.asked.append(wish)

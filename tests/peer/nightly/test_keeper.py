@@ -238,6 +238,26 @@ def test_a_pause_ends_the_night_that_is_under_way(tmp_path):
     assert keeper.activity()["nights"][0]["message"].startswith("You paused backups.")
 
 
+def test_nights_can_be_switched_off_for_good_also_while_one_is_under_way(tmp_path):
+    computer = Computer()
+    hour = lived(tmp_path / "first", 1)[1].begun[0]
+
+    def switch(keeper, service):
+        service.task = asyncio.get_running_loop().create_task(keeper.set_schedule(False))
+
+    events = [(hour + 600, switch)]
+    keeper, service = lived(tmp_path, 3, computer=computer, events=events)
+    assert len(service.begun) == 1
+    assert keeper.activity()["nights"][0]["message"].startswith("You switched nights off.")
+    assert keeper.schedule() == {
+        "by_itself": False,
+        "next_night_ns": 0,
+        "paused_until_ns": 0,
+        "waiting_because": "",
+    }
+    assert computer.kept == [False]
+
+
 def test_who_asks_for_something_need_not_wait_for_a_night_that_came_by_itself(tmp_path):
     hour = lived(tmp_path / "first", 1)[1].begun[0]
     waited: list[float] = []

@@ -12,6 +12,7 @@ from datachannel.engine import LinkInfo
 from datachannel.throttle import Throttle
 from peer.limiting import Limiting
 from peer.member import Emit
+from peer.nightly.keeper import Keeper
 from peer.node import Identity, Node
 from peer.service import Event, Problem
 from tests.support.nights import keeper_for_tests
@@ -50,10 +51,10 @@ async def keep(limits: Limits) -> None:
     raise AssertionError("nobody sets limits here")
 
 
-def node_of(group: SmallGroup) -> Node:
+def node_of(group: SmallGroup, nights: Keeper | None = None) -> Node:
     identity = Identity("smiths", "owner")
     limiting = Limiting(Throttle(), keep)
-    held, nights = HoldsNothing(), keeper_for_tests(group.member.home)
+    held, nights = HoldsNothing(), nights or keeper_for_tests(group.member.home)
     return Node(group.member, ReachedGroup(), held, identity, str, examine, limiting, nights)
 
 
