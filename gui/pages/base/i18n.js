@@ -6,6 +6,8 @@
 // English is in the code; `make words` collects it into ../locale/covey.pot, and the catalogues
 // become ../locale/<language>.json. What a catalogue lacks stays English.
 
+import { remember, remembered } from "./remembered.js";
+
 const LANGUAGES = ["en", "de"];
 const CHOICE = "covey.language";
 
@@ -16,7 +18,7 @@ let plural = new Intl.PluralRules("en");
 
 /** The language that was chosen, or the browser's where we speak it, or English. */
 function wanted() {
-  const chosen = localStorage.getItem(CHOICE);
+  const chosen = remembered(CHOICE);
   if (LANGUAGES.includes(chosen)) return chosen;
   for (const one of navigator.languages ?? [navigator.language]) {
     const short = one.slice(0, 2).toLowerCase();
@@ -44,7 +46,7 @@ export const languages = () => LANGUAGES.map((code) => [code, ownName(code)]);
 
 /** Speak another language from now on. */
 export function speak(code) {
-  localStorage.setItem(CHOICE, code);
+  remember(CHOICE, code);
   location.reload();
 }
 

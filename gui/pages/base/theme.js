@@ -1,14 +1,15 @@
 // Light or dark: what the system wants, unless the person chose one here.
 
+import { remember, remembered } from "./remembered.js";
+
 const CHOICE = "covey.theme";
 const system = matchMedia("(prefers-color-scheme: dark)");
 
 /** "light", "dark", or "" for whatever the system says. */
-export const chosenTheme = () => localStorage.getItem(CHOICE) ?? "";
+export const chosenTheme = () => remembered(CHOICE);
 
 export function chooseTheme(theme) {
-  if (theme) localStorage.setItem(CHOICE, theme);
-  else localStorage.removeItem(CHOICE);
+  remember(CHOICE, theme);
   show();
 }
 

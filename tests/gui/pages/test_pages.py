@@ -110,3 +110,15 @@ def test_colours_and_language_are_kept(opened: Opened):
     page.get_by_label("Language").select_option("de")
     expect(page.get_by_role("link", name="Zurückholen")).to_be_visible()
     expect(page.locator("html")).to_have_attribute("lang", "de")
+
+
+def test_pages_work_where_the_browser_keeps_nothing(opened: Opened):
+    page = opened(samples.group())
+    # As in the window by WebKitGTK: a private one has no localStorage.
+    page.add_init_script("Object.defineProperty(window, 'localStorage', {value: null})")
+    page.reload()
+    expect(page.get_by_text("are safe with 6 friends")).to_be_visible()
+    page.get_by_role("button", name="Dark colours").click()
+    page.get_by_label("Language").select_option("de")
+    expect(page.get_by_role("link", name="Zurückholen")).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
