@@ -11,6 +11,7 @@ Reading order:
     restore/      the same road backwards
     holding/      the shares of others on this computer
     upkeep/       who should hold what
+    nightly/      nights that come by themselves, and yield to the person
     catalog.py    what this member has stored where; always rebuildable
     node.py       the task tree that joins all of it
     service.py    what a member can be asked to do, whoever asks

@@ -21,6 +21,7 @@ from peer.backup.messages import FromEngine, StartBackup, ToEngine
 from peer.backup.pool import ProcessPool
 from peer.backup.run import BackupRun
 from peer.garbage import collect_rarely
+from peer.orphans import end_with_parent
 from peer.pipes import FRAME_BYTES_MAX, LENGTH_BYTES, FramedPipe, PipeClosed, encode_frame
 from peer.politeness import yield_to_the_person
 from peer.restore.messages import FromRestore, NeedRange, StartRestore, ToRestore
@@ -58,6 +59,7 @@ def main() -> None:
     """Run one job as the Start message says."""
     pipe = FramedPipe(0, os.dup(1), ToEngine | ToRestore)
     os.dup2(2, 1)  # a stray print must not end up in a frame
+    end_with_parent()
     yield_to_the_person()
     collect_rarely()
     agent = _PipeAgent(pipe)

@@ -33,6 +33,7 @@ from peer.backup.messages import (
 from peer.backup.packer import Packer, SpoolError
 from peer.files import reader
 from peer.garbage import collect_rarely
+from peer.orphans import end_with_parent
 from peer.pipes import FramedPipe, PipeClosed
 from peer.ports import RandomBytes
 
@@ -255,6 +256,7 @@ def main() -> None:
 
         return answer
 
+    end_with_parent()
     collect_rarely()
     start = inbox.work.get()
     if not isinstance(start, StartWorker):

@@ -22,6 +22,7 @@ from peer.files.checkout import CheckoutError, FileWriter, UnsafeName
 from peer.files.standing import has_content
 from peer.files.writing import FileCheckout, Identity
 from peer.garbage import collect_rarely
+from peer.orphans import end_with_parent
 from peer.pipes import FramedPipe, PipeClosed
 from peer.restore.batches import (
     Broken,
@@ -173,6 +174,7 @@ def main() -> None:
     pipe = FramedPipe(0, os.dup(1), ToWriter)
     os.dup2(2, 1)  # a stray print must not end up in a frame
     inbox = _Inbox(pipe)
+    end_with_parent()
     collect_rarely()
     start = inbox.work.get()
     if not isinstance(start, StartWriter):
