@@ -15,7 +15,7 @@ export function wordsStep({ words, next }) {
   if (words) showWords(list, words);
   else fetchWords(list);
   const done = h("button", { class: "button primary", type: "button", disabled: true, onclick: () => busy(done, async () => { await call("sheet", { saved: true }); next(); }) }, t("I have kept it"));
-  const kept = () => { done.disabled = false; };
+  // Only the person knows whether it was saved: a dialog can be left without.
   const tick = h("input", { type: "checkbox", id: "kept", onchange: () => { done.disabled = !tick.checked; } });
   const later = h("button", { class: "button quiet", type: "button", onclick: () => busy(later, async () => { await call("sheet", { later: true }); next(); }) }, t("I'll do it later"));
   return h(
@@ -29,19 +29,14 @@ export function wordsStep({ words, next }) {
       h(
         "div",
         { class: "row no-print" },
-        h("button", { class: "button", type: "button", onclick: () => { print(); tickIt(tick, kept); } }, icon("print"), t("Print")),
-        h("a", { class: "button", href: SHEET, download: "covey-recovery-sheet.pdf", onclick: () => tickIt(tick, kept) }, icon("down"), t("Save as PDF")),
+        h("button", { class: "button", type: "button", onclick: () => print() }, icon("print"), t("Print")),
+        h("a", { class: "button", href: SHEET, download: "covey-recovery-sheet.pdf" }, icon("down"), t("Save as PDF")),
       ),
       h("div", { class: "no-print" }, notice("info", t("Keep the sheet outside of this computer: with your papers, or at a friend's."), t("Nobody else has these words, not even your friends."))),
       h("label", { class: "row close no-print", for: "kept" }, tick, h("span", { class: "grow" }, t("The sheet is printed or saved somewhere safe."))),
       h("div", { class: "row no-print" }, done, later),
     ),
   );
-}
-
-function tickIt(tick, kept) {
-  tick.checked = true;
-  kept();
 }
 
 function qr() {
