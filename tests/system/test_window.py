@@ -1,4 +1,4 @@
-"""The real window on a screen of its own, by the WebKitGTK of Debian: an invited person joins in it.
+"""The real window on a screen of its own, by Debian's WebKitGTK: an invited person joins in it.
 
 WebKitGTK's bindings are made for Debian's own Python. pywebview and what it needs are plain Python,
 so that this Python can borrow them from the environment of the tests.
