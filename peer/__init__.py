@@ -17,7 +17,8 @@ Reading order:
     service.py    what a member can be asked to do, whoever asks
     api.py        the same over a local socket, for the window and the command line
     cli/          the command line
-    main.py       the composition root: the only module that knows WebRTC and the real clock
+    assembly.py   the real clock, disk and WebRTC, put together; the only module that knows them
+    main.py       the composition root, as commands use it
 """
 
 __version__ = "0.1.0"

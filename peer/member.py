@@ -1,4 +1,4 @@
-"""What every job of a member needs, in one place. Put together by `peer.main` or `netsim`."""
+"""What every job of a member needs, in one place. Put together by `peer.assembly` or `netsim`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The world a member lives in, handed to it: clocks, chance, friends, blocking work.
 
-Nothing here does anything; real implementations are put together in `peer.main`, simulated ones
+Nothing here does anything; real implementations are put together in `peer.assembly`, simulated ones
 in `netsim`. Monotonic time is the running loop's `time()`, which the simulator replaces.
 """
 

@@ -127,8 +127,8 @@ def serve(
         )
         logs.set_up(log_style)
         if announce:
+            from peer.assembly import random_bytes
             from peer.finding.real import serve_on_lan
-            from peer.main import random_bytes
 
             run(serve_on_lan(config, ready=ready, random_bytes=random_bytes))
         else:

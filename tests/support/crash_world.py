@@ -217,7 +217,7 @@ class CrashGroup(SmallGroup):
     def _make_member(self) -> Member:
         home = self.folder / "owner"
         (home / "spool").mkdir(parents=True, exist_ok=True)
-        drop_unfinished(home)  # as `peer.main` does
+        drop_unfinished(home)  # as `peer.assembly` does
         return Member(
             home=home,
             master=MASTER,

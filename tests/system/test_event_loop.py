@@ -17,7 +17,7 @@ import uvloop
 
 from bench.group import LocalGroup, MemberProcess
 from bench.trees import compare_trees
-from peer.main import Assembly, assemble
+from peer.assembly import Assembly, assemble
 from peer.service import Event
 from peer.state import StateFolder
 
