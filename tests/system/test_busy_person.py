@@ -28,7 +28,7 @@ from peer.nightly.sampling import byte_workers
 from peer.state import StateFolder
 from peer.upkeep.reconcile import ask_all
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = [pytest.mark.system, pytest.mark.long]
 
 WITHIN_S = 10  # the person has the processor
 SHARE_MAX = 0.1
