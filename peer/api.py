@@ -30,6 +30,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from peer.calls import CALLS, STREAMS
+from peer.faults import problem_of
 from peer.service import Answer, Event, Problem, Service
 from peer.state import write_atomic
 
@@ -110,9 +111,9 @@ def _call(service: Service, name: str, arguments: type[msgspec.Struct]) -> _Hand
             answer = await getattr(service, name)(**msgspec.structs.asdict(wanted))
         except Problem as problem:
             return _json(409, _as_event(problem))
-        except Exception:
+        except Exception as error:
             _log.exception("the call %s failed", name)
-            return _json(500, _as_event(_fault()))
+            return _json(500, _as_event(problem_of(error)))
         return _json(200, answer)
 
     return handle
@@ -135,9 +136,9 @@ def _stream(service: Service, name: str, arguments: type[msgspec.Struct]) -> _Ha
             await response.write(_line(_as_event(problem)))
         except ConnectionResetError:
             raise  # the caller has gone; aiohttp tidies up
-        except Exception:
+        except Exception as error:
             _log.exception("the call %s failed", name)
-            await response.write(_line(_as_event(_fault())))
+            await response.write(_line(_as_event(problem_of(error))))
         await response.write_eof()
         return response
 
@@ -150,14 +151,6 @@ async def _arguments(request: web.Request, kind: type[msgspec.Struct]) -> msgspe
         return msgspec.convert(json.loads(body or b"{}"), kind)
     except (ValueError, web.HTTPRequestEntityTooLarge) as error:
         raise Problem(f"The request is not understood: {error}.", code="bad_request") from error
-
-
-def _fault() -> Problem:
-    return Problem(
-        "Covey met a fault of its own.",
-        "The agent's log has the details. Try again, and report it if it stays.",
-        code="internal",
-    )
 
 
 def _as_event(problem: Problem) -> Event:

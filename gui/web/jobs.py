@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from peer.faults import problem_of
 from peer.service import Event, Problem
 
 log = logging.getLogger("covey.gui")
@@ -74,9 +75,9 @@ class Jobs:
                 self._hear(ident, job, event)
         except Problem as problem:
             self._hear(ident, job, as_event(problem))
-        except Exception:
+        except Exception as error:
             log.exception("the job %s failed", job.what)
-            self._hear(ident, job, as_event(fault()))
+            self._hear(ident, job, as_event(problem_of(error)))
 
     def _end(self, ident: str, job: Job) -> None:
         """Also of a job that was cancelled before its first step."""
@@ -104,12 +105,3 @@ def as_event(problem: Problem) -> Event:
         "next_step": problem.next_step,
         "code": problem.code,
     }
-
-
-def fault() -> Problem:
-    """What to say when the mistake is ours."""
-    return Problem(
-        "Covey met a fault of its own.",
-        "Try again, and report it if it stays; the log of the agent has the details.",
-        code="internal",
-    )

@@ -18,8 +18,9 @@ from gui.web import sheet
 from gui.web.desk import Desk
 from gui.web.door import Door
 from gui.web.guard import HOST, cookie_name, guard, strict_headers
-from gui.web.jobs import as_event, fault
+from gui.web.jobs import as_event
 from gui.web.live import Live
+from peer.faults import problem_of
 from peer.service import Problem
 from peer.state import write_atomic
 
@@ -116,9 +117,9 @@ class PagesServer:
             answer = await self._desk.call(method, given)
         except Problem as problem:
             return _problem(problem, 409)
-        except Exception:
+        except Exception as error:
             log.exception("the call %s failed", method)
-            return _problem(fault(), 500)
+            return _problem(problem_of(error), 500)
         started = isinstance(answer, dict) and answer.keys() == {"job"}
         await self._live.tell_state()
         return web.json_response(answer, status=202 if started else 200)

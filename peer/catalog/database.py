@@ -120,7 +120,12 @@ class Transaction:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            if self._outermost:
-                self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+            if self._outermost and kind is None:
+                self._db.execute("COMMIT")
         finally:
-            self._lock.release()
+            try:
+                # Of a block or a commit that failed. A disk that is full has undone it already.
+                if self._outermost and self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+            finally:
+                self._lock.release()

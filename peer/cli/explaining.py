@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from peer.cli import output
 from peer.cli.running import ToldToEnd
+from peer.faults import problem_of
 from peer.finding.order import NotFound
 from peer.service import Problem
 from peer.state import AlreadyJoined, AlreadyRunning, NotJoined, StateError
@@ -36,9 +35,8 @@ def explain(error: BaseException) -> Problem:
         return _state_problem(error)
     if isinstance(error, WordsError):
         return Problem(str(error), "Compare with your recovery sheet.", code="words")
-    if isinstance(error, OSError) and error.strerror:
-        name = f"{output.shown(os.fsdecode(error.filename))}: " if error.filename else ""
-        return Problem(f"{name}{error.strerror}.", code="system")
+    if (problem := problem_of(error)).code != "internal":
+        return Problem(output.shown(problem.text), problem.next_step, code=problem.code)
     return Problem(
         f"Covey met a fault of its own: {type(error).__name__}: {error}",
         f"Try again; if it stays, report it with what {DEBUG_VARIABLE}=1 prints.",
