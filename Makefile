@@ -3,7 +3,8 @@
 #   make demo            six members on this computer: back up, lose three and the owner, restore
 #   make demo FOLDER=/x  the same with a folder of yours
 #   make app             the window: sets up all that it needs, and opens it
-#   make test            all tests, with coverage
+#   make test            all tests but those of `make test-long`
+#   make cover           the fast tests, and what of the code they reach
 #   make test-long       tests of links that take minutes, and of a busy person (a quiet machine)
 #   make check           format, lint, types
 #   make test-pythons    the fast tests on each Python from 3.11 to 3.13 that is here
@@ -37,11 +38,20 @@ app: $(STAMP)
 	    --constraint requirements.lock --editable '.[window]'
 	$(BIN)/covey
 
-# Two runs, since the system tests start many processes and want the machine for themselves. The
-# coverage of both is in the second report, and pytest's closing line is the last one printed.
+# Three runs: tests with real processes wait more than they work, so that many go beside each other;
+# those that see bandwidths want the machine for themselves. Whatever meets real sockets, browsers and
+# processes can fail by bad luck on a machine that others use: a test that fails is run once more,
+# and each that needed it is told.
+RERUN := --reruns 1 --reruns-delay 2 -rR
+
 test: $(STAMP) system
-	$(BIN)/pytest -q -n 2 -m "not system" --cov --cov-report=
-	$(BIN)/pytest -q -m "system and not long" --cov --cov-append --cov-report=term:skip-covered
+	$(BIN)/pytest -q -n 2 -m "not system" $(RERUN)
+	$(BIN)/pytest -q -n 4 --dist loadfile -m "system and not quiet and not long" $(RERUN)
+	$(BIN)/pytest -q -m "system and quiet and not long" $(RERUN)
+
+.PHONY: cover
+cover: $(STAMP) system
+	$(BIN)/pytest -q -n 2 -m "not system" --cov --cov-report=term:skip-covered
 
 .PHONY: test-long
 test-long: $(STAMP) system

@@ -21,7 +21,7 @@ from peer.assembly import Assembly, assemble
 from peer.service import Event
 from peer.state import StateFolder
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.quiet]
 
 BLOCKED_S_MAX = 0.050
 TICK_S = 0.002

@@ -16,7 +16,7 @@ from netsim.lab.line import Conditions
 from netsim.lab.network import PROBE_ADDRESSES, SERVER_IPV4, Home, Network, network
 from netsim.lab.spaces import call
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.quiet]
 
 PROBE = (sys.executable, "-m", "netsim.lab.probe")
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.quiet]
 
 
 def test_links_that_are_cut_all_the_time_are_renewed_and_leave_nothing_behind():

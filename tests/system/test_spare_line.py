@@ -12,7 +12,7 @@ import pytest
 from netsim.lab.spaces import Space
 from tests.support.slow_line import FAR, link_on, slow_line
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.quiet]
 
 LINE_MBIT, VIDEO_MBIT = 10.0, 5.0
 SECONDS = 25.0
