@@ -59,6 +59,16 @@ root record            the newest state of an owner, whole (root.py)
    48   8   time, nanoseconds since 1970
    56   *   sealed blob (SEAL_ROOT, binds bytes 0..56) of MessagePack RootBody
   -64  64   Ed25519 signature of SIGN_ROOT || everything before it
+
+usage statement        what a member holds, and what others have shown it to hold (statement.py)
+    0   4   magic "CVUS"
+    4   1   version 1
+    5   3   zeros
+    8  32   identity public key (Ed25519)
+   40   8   counter: the highest one is the newest
+   48   8   time, nanoseconds since 1970
+   56   *   MessagePack StatementBody, in the clear: every member may add it up
+  -64  64   Ed25519 signature of SIGN_STATEMENT || everything before it
 """
 
 from __future__ import annotations
@@ -141,6 +151,10 @@ ROOT_INDEX_PACKS_MAX = 4_096
 SETTINGS_MAX = 256
 SETTING_CHARS_MAX = 4_096
 
+STATEMENT_BYTES_MAX = 16 * 1024
+STATEMENT_HEADER_BYTES = 56
+STATEMENT_DEALINGS_MAX = 256  # a group has at most so many members; 53 bytes each at most
+
 INT64_MAX = 2**63 - 1
 UINT32_MAX = 2**32 - 1
 
@@ -153,6 +167,7 @@ MAGIC_DIRECTORY = b"CVDR"
 MAGIC_SNAPSHOT = b"CVSN"
 MAGIC_INDEX = b"CVIX"
 MAGIC_ROOT = b"CVRR"
+MAGIC_STATEMENT = b"CVUS"
 VERSION = 1  # of each of them but the index
 VERSION_INDEX = 2  # 1 had no `removed`
 PREFIX_BYTES = 5
@@ -184,6 +199,7 @@ SEAL_ROOT = b"covey root"
 SEAL_PURPOSE_BYTES = 16
 
 SIGN_ROOT = b"covey root record\x00"
+SIGN_STATEMENT = b"covey usage statement\x00"
 
 # --- what is in the trees -----------------------------------------------------------------
 
@@ -309,6 +325,21 @@ class RootBody(_Struct, frozen=True):
     index_packs: tuple[PackRef, ...]
     marks: tuple[bytes, ...]
     settings: dict[str, str | int]
+
+
+class Dealing(_Struct, frozen=True):
+    """What a member says of itself and one other member."""
+
+    member: bytes
+    held_bytes: int  # of that member's shares, kept by the one who signs
+    shown_bytes: int  # of the signer's own shares: what that member's audits have shown it to keep
+
+
+class StatementBody(_Struct, frozen=True):
+    """What a usage statement tells."""
+
+    offer_bytes: int
+    dealings: tuple[Dealing, ...]  # sorted by member
 
 
 # --- magic, version, MessagePack ------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chunking import erasure, formats, index, merkle, pack, root, seal, share, tree
+from chunking import erasure, formats, index, merkle, pack, root, seal, share, statement, tree
 from chunking.formats import ChunkId, FormatError, PackEntry, PackId, ShareName
 from tests.golden import samples
 
@@ -43,10 +43,21 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "index": index.decode_index,
     "root": lambda data: root.open_root(KEYS, data),
     "root envelope": root.read_root_envelope,
+    "usage statement": statement.read_statement,
 }
 BODIES = {"directory": b"CVDR\x01", "snapshot": b"CVSN\x01", "index": b"CVIX\x01"}
 INDEX_2 = b"CVIX\x02"
-PREFIXES = [b"", b"CVSH\x01", b"CVLS\x01", b"CVRR\x01", b"\x01", b"\x02", INDEX_2, *BODIES.values()]
+PREFIXES = [
+    b"",
+    b"CVSH\x01",
+    b"CVLS\x01",
+    b"CVRR\x01",
+    b"CVUS\x01",
+    b"\x01",
+    b"\x02",
+    INDEX_2,
+    *BODIES.values(),
+]
 GOLDEN = {name: data for name, data in samples.binary_files().items() if len(data) < 20_000}
 
 

@@ -10,8 +10,8 @@ import random
 
 import msgspec
 
-from chunking import index, keys, pack, root, seal, share, tree
-from chunking.formats import ChunkId, PackId
+from chunking import index, keys, pack, root, seal, share, statement, tree
+from chunking.formats import ChunkId, Dealing, PackId
 
 MASTER = bytes(range(32))
 KEYS = keys.MemberKeys.from_master(MASTER)
@@ -118,6 +118,23 @@ ROOT_RECORD = root.RootRecord(
     settings={"server": "https://covey.example", "keep_daily": 7, "ünï": -1},
 )
 
+STATEMENT = statement.Statement(
+    identity_key=KEYS.identity_public_key,
+    counter=7,
+    time_ns=NIGHT_NS,
+    offer_bytes=200 * 10**9,
+    dealings=tuple(
+        sorted(
+            (
+                Dealing(an_id(1100), 41 * 10**9, 0),
+                Dealing(an_id(1101), 0, 2**40),
+                Dealing(an_id(1102), 1, 70_000),
+            ),
+            key=lambda dealing: dealing.member,
+        )
+    ),
+)
+
 
 def key_vectors() -> dict[str, str]:
     """Everything that is derived from a master key and from a group's name and password."""
@@ -163,6 +180,13 @@ def binary_files() -> dict[str, bytes]:
         "index": index_version_1(INDEX_ENTRIES),
         "index_2": index.encode_index(INDEX_ENTRIES, [an_id(1000), an_id(1001)]),
         "root": root.seal_root(KEYS, ROOT_RECORD, nonce(3)),
+        "statement": statement.sign_statement(
+            KEYS,
+            STATEMENT.counter,
+            STATEMENT.time_ns,
+            STATEMENT.offer_bytes,
+            STATEMENT.dealings,
+        ),
     }
     for number in (NEEDED - 1, TOTAL - 1):  # the padded slice, and a computed one
         one = shares_of(made)[number]
