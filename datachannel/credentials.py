@@ -7,7 +7,8 @@ derived from the group's box key and a purpose: what was sealed as a card never 
 signal.
 
 A server may still hand out an old card of a member. Nothing in a card is a secret or grants
-anything, so that is harmless.
+anything, and cards have an order (`MemberCard.order`), so that an old one never replaces a newer
+one that is known.
 
 Not here: how the keys come from a password or from words (chunking.keys), storing them (peer).
 """
@@ -37,6 +38,10 @@ NAME_CHARS_MAX = 64  # a person's name for a computer; more does not fit a line 
 VERSION_CHARS_MAX = 32
 SEALED_CARD_BYTES_MAX = 4096  # the server's limit
 OFFER_BYTES_MAX = 1 << 60
+NUMBER_MAX = 2**63 - 1
+
+STAYS, GOING, GONE = 0, 1, 2
+"""What a card says of leaving: not at all; the member hands over what it holds; goodbye."""
 
 # A purpose is the `person` of BLAKE2b: at most 16 bytes, and never used for two things.
 PURPOSE_CARD = b"covey card v1"
@@ -128,12 +133,19 @@ def signature_is_right(public_key: bytes, message: bytes, signature: bytes) -> b
 
 @dataclass(frozen=True, slots=True)
 class MemberCard:
-    """What a member tells its friends about itself."""
+    """What a member tells its friends about itself.
+
+    `installed` and `started` tell computers apart that have the same recovery words: numbers that
+    rise with each installation (joining, recovering, taking over) and with each start of one.
+    """
 
     identity_key: bytes
     name: str
     offer_bytes: int
     version: str
+    installed: int = 0
+    started: int = 0
+    leaving: int = STAYS
 
     def __post_init__(self) -> None:
         if len(self.identity_key) != KEY_BYTES:
@@ -149,6 +161,15 @@ class MemberCard:
                 raise ValueError(f"{what} has no control characters")
         if not 0 <= self.offer_bytes <= OFFER_BYTES_MAX:
             raise ValueError("an offer of space is not negative, and not more than an exbibyte")
+        if not (0 <= self.installed <= NUMBER_MAX and 0 <= self.started <= NUMBER_MAX):
+            raise ValueError("the number of an installation is out of range")
+        if self.leaving not in (STAYS, GOING, GONE):
+            raise ValueError("a member stays, is going, or is gone")
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Of two cards of a member, the one with the higher order is the newer computer's."""
+        return self.installed, self.started
 
     @property
     def member_id(self) -> MemberId:
@@ -161,6 +182,15 @@ class _CardBody(msgspec.Struct, frozen=True, array_like=True):
     name: str
     offer_bytes: int
     program: str
+    installed: int = 0
+    started: int = 0
+    leaving: int = STAYS
+
+
+class _Versioned(msgspec.Struct, frozen=True, array_like=True):
+    """The beginning of a card's body, whatever its version."""
+
+    version: int
 
 
 class _SignedCard(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -178,7 +208,16 @@ def seal_card(credentials: Credentials, card: MemberCard, nonce: bytes) -> bytes
     if card.identity_key != credentials.identity_public_key:
         raise ValueError("a member seals its own card only")
     body = msgspec.msgpack.encode(
-        _CardBody(CARD_VERSION, card.identity_key, card.name, card.offer_bytes, card.version)
+        _CardBody(
+            CARD_VERSION,
+            card.identity_key,
+            card.name,
+            card.offer_bytes,
+            card.version,
+            card.installed,
+            card.started,
+            card.leaving,
+        )
     )
     signature = credentials.sign_as_member(_card_transcript(credentials.name_id, body))
     sealed = credentials.seal(
@@ -196,14 +235,23 @@ def open_card(credentials: Credentials, member: MemberId, sealed: bytes) -> Memb
     plaintext = credentials.open_sealed(PURPOSE_CARD, sealed)
     try:
         signed = msgspec.msgpack.decode(plaintext, type=_SignedCard)
+        version = msgspec.msgpack.decode(signed.body, type=_Versioned).version
+        if version != CARD_VERSION:
+            raise CredentialError(f"a card of version {version}, which this program is too old for")
         body = msgspec.msgpack.decode(signed.body, type=_CardBody)
-        card = MemberCard(body.identity_key, body.name, body.offer_bytes, body.program)
+        card = MemberCard(
+            body.identity_key,
+            body.name,
+            body.offer_bytes,
+            body.program,
+            body.installed,
+            body.started,
+            body.leaving,
+        )
+    except CredentialError:
+        raise
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise CredentialError(f"not a member's card: {error}") from None
-    if body.version != CARD_VERSION:
-        raise CredentialError(
-            f"a card of version {body.version}, which this program is too old for"
-        )
     if card.member_id != member:
         raise CredentialError("the card of another member")
     transcript = _card_transcript(credentials.name_id, signed.body)
