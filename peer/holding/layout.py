@@ -4,6 +4,7 @@
     <owner>/partial/<name>.<day>         the beginning of one; the day of the last attempt
     <owner>/root                         the owner's newest root record
     trash/<day>/<owner>/<name>           deleted by its owner on that day, kept for a while
+    owners.json                          when each owner was last seen (owners.py)
 
 Owners and names are the hexadecimal form of 32 bytes that were checked; nothing that comes from
 outside is ever part of a path in any other form. Days are observed days (`observed.py`).
@@ -34,6 +35,7 @@ class Layout:
         self.root = root
         self.trash = root / "trash"
         self.observed = root / "observed.json"
+        self.owners_file = root / "owners.json"
 
     def share(self, owner: bytes, name: bytes) -> Path:
         """A whole share."""
@@ -60,6 +62,10 @@ class Layout:
         """An owner's root record."""
         return self.root / hex_name(owner) / "root"
 
+    def owner(self, owner: bytes) -> Path:
+        """All that is kept for an owner, but for the trash."""
+        return self.root / hex_name(owner)
+
     def trashed(self, owner: bytes, name: bytes, day: int) -> Path:
         """Where a share goes that is deleted on that day."""
         return self.trash / str(day) / hex_name(owner) / hex_name(name)
@@ -79,6 +85,15 @@ class Layout:
     def owners(self) -> list[Path]:
         """The folders of all owners."""
         return [path for path in list_folder(self.root) if len(path.name) == NAME_CHARS]
+
+    def shares(self, owner: bytes) -> Path:
+        """The folder of an owner's whole shares."""
+        return self.root / hex_name(owner) / "shares"
+
+    def share_files(self, owner: bytes) -> Iterator[Path]:
+        """An owner's whole shares, in the order of their names."""
+        for folder in sorted(list_folder(self.shares(owner))):
+            yield from sorted(path for path in folder.iterdir() if len(path.name) == NAME_CHARS)
 
     def names_after(self, owner: bytes, after: bytes) -> Iterator[tuple[bytes, int]]:
         """(name, file size) of an owner's shares, ascending, from behind `after`."""

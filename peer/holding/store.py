@@ -6,7 +6,8 @@ hashed; only a share whose bytes have its name is synced, renamed into place and
 beginning of a broken put stays for the next attempt.
 
 Deleted shares move to the trash for 14 observed days, so that malware on an owner's computer
-cannot wipe its backups tonight; when space is needed, the oldest trash goes first.
+cannot wipe its backups tonight; when space is needed, the oldest trash goes first, and then what
+owners have who said goodbye or were not seen for 120 observed days.
 
 Every method is synchronous and may be called from any thread.
 """
@@ -23,14 +24,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chunking.formats import BLOCK_BYTES, SHARE_HEADER_BYTES, FormatError
-from chunking.root import read_root_envelope
 from chunking.share import ShareHasher, decode_header, payload_length
 from peer.holding import disk
-from peer.holding.layout import Layout, list_folder
+from peer.holding.layout import Layout, hex_name, list_folder
 from peer.holding.observed import ObservedTime
+from peer.holding.owners import Owners
 from peer.holding.reading import HeldRange, LeafCache, RottenShare, open_range
-from peer.state import drop_unfinished, sync_folder, write_atomic
-from signaling.messages import MemberId, member_id_of
+from peer.holding.records import Records
+from peer.holding.refusals import BadShare, Busy, NoRoom, Stale, as_no_room
+from peer.state import drop_unfinished, sync_folder
+from signaling.messages import MemberId
+
+__all__ = ["BadShare", "Busy", "NoRoom", "Put", "ShareStore", "Stale"]
 
 log = logging.getLogger("covey.holding")
 
@@ -39,22 +44,6 @@ FREE_BYTES_MIN = 512 << 20
 PARTIAL_DAYS = 7
 TRASH_DAYS = 14
 HASH_BYTES = 1 << 20
-
-
-class NoRoom(Exception):
-    """The limit or the disk is full; everything that was there stays."""
-
-
-class BadShare(Exception):
-    """These bytes are not the share that they should be."""
-
-
-class Busy(Exception):
-    """The same share is being put at this moment."""
-
-
-class Stale(Exception):
-    """There is a newer root record here."""
 
 
 @dataclass(slots=True, eq=False)
@@ -95,6 +84,10 @@ class ShareStore:
             drop_unfinished(folder)
         self._trash_bytes = disk.size_below(self._layout.trash)
         self._used = self._trash_bytes + sum(map(disk.size_below, self._layout.owners()))
+        present = [bytes.fromhex(folder.name) for folder in self._layout.owners()]
+        self.owners = Owners(self._layout.owners_file, present, lambda: self._time.day)
+        self.records = Records(self._layout, self._take_room)
+        self._spare: dict[bytes, int] = {}
         self.expire()
 
     @property
@@ -107,11 +100,20 @@ class ShareStore:
         folders = self._layout.owners()
         return {bytes.fromhex(folder.name): disk.size_below(folder) for folder in folders}
 
+    def used_by(self, owner: MemberId) -> int:
+        """The same for one owner."""
+        return disk.size_below(self._layout.root / hex_name(owner))
+
+    def has(self, owner: MemberId, name: bytes) -> bool:
+        """Whether a share is here; it may have rotted."""
+        return self._layout.share(owner, name).exists()
+
     def free_bytes(self) -> int:
-        """How much could be taken now, trash given up."""
+        """How much could be taken now, given up what need not stay."""
         with self._lock:
-            of_limit = self.limit_bytes - self._used + self._trash_bytes
-            of_disk = self.room_bytes() + self._trash_bytes
+            need_not_stay = self._trash_bytes + sum(self._spare.values())
+            of_limit = self.limit_bytes - self._used + need_not_stay
+            of_disk = self.room_bytes() + need_not_stay
             return max(0, min(of_limit, of_disk))
 
     # --- putting ----------------------------------------------------------------------------
@@ -142,7 +144,7 @@ class ShareStore:
         except FormatError as error:
             raise BadShare(str(error)) from error
         except OSError as error:
-            raise _as_no_room(error) from error
+            raise as_no_room(error) from error
         put.offset += len(data)
 
     def finish_put(self, put: Put) -> None:
@@ -168,7 +170,7 @@ class ShareStore:
             sync_folder(final.parent)
         except OSError as error:
             self.abort(put)
-            raise _as_no_room(error) from error
+            raise as_no_room(error) from error
         os.close(put.fd)
         self._release(put)
 
@@ -216,14 +218,14 @@ class ShareStore:
                 os.rename(before, path)
             fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise _as_no_room(error) from error
+            raise as_no_room(error) from error
         self._used += more
         put = Put(owner, name, length, 0, path, fd, ShareHasher(header), more)
         try:
             self._resume(put, header, have)
         except OSError as error:
             self.abort(put)
-            raise _as_no_room(error) from error
+            raise as_no_room(error) from error
         return put
 
     def _resume(self, put: Put, header: bytes, have: int) -> None:
@@ -319,38 +321,20 @@ class ShareStore:
         self._trash_bytes -= final.stat().st_size
         return True
 
-    # --- root records -----------------------------------------------------------------------
+    # --- what owners sign ---------------------------------------------------------------------
 
     def put_root(self, owner: MemberId, record: bytes) -> None:
         """Keep an owner's root record, durably. Raises Stale, BadShare, NoRoom."""
-        try:
-            identity_key, counter = read_root_envelope(record)
-        except FormatError as error:
-            raise BadShare(str(error)) from error
-        if member_id_of(identity_key) != owner:
-            raise BadShare("this root record is another member's")
         with self._lock:
-            path = self._layout.root_record(owner)
-            before = self.get_root(owner)
-            if before == record:
-                return
-            if before is not None and _counter_of(before) >= counter:
-                raise Stale
-            more = len(record) - len(before or b"")
-            self._make_room(more)
-            try:
-                disk.make_folder(path.parent)
-                write_atomic(path, record)
-            except OSError as error:
-                raise _as_no_room(error) from error
-            self._used += more
+            self.records.put_root(owner, record)
 
     def get_root(self, owner: MemberId) -> bytes | None:
         """An owner's root record, or None."""
-        try:
-            return self._layout.root_record(owner).read_bytes()
-        except FileNotFoundError:
-            return None
+        return self.records.get_root(owner)
+
+    def _take_room(self, more: int) -> None:
+        self._make_room(more)
+        self._used += more
 
     # --- space ------------------------------------------------------------------------------
 
@@ -369,15 +353,55 @@ class ShareStore:
                     if old and not busy:
                         self._used -= path.stat().st_size
                         path.unlink()
+            for gone in self.owners.over():
+                self._drop_owner(gone)
+            shares = self._layout.shares
+            self._spare = {one: disk.size_below(shares(one)) for one in self.owners.spare()}
+
+    def see(self, owner: MemberId) -> None:
+        """This owner is there: what it has here stays."""
+        if self.owners.is_noted_today(owner):
+            return
+        with self._lock:
+            if self._layout.owner(owner).is_dir():
+                self.owners.see(owner)
+            self._spare.pop(owner, None)
+
+    def say_goodbye(self, owner: MemberId) -> None:
+        """This owner has left for good: what it has here goes after the days that trash stays."""
+        with self._lock:
+            self.owners.say_goodbye(owner)
+            self.expire()
 
     def _make_room(self, more: int) -> None:
-        """Raises NoRoom unless so many more bytes fit; gives up trash for it, oldest first."""
+        """Raises NoRoom unless so many more bytes fit; gives up trash for it, oldest first, and
+        then shares of owners who have left or were silent for long, no more than it takes."""
         if more > self.free_bytes():
             raise NoRoom("there is no room left")
         for day in self._layout.trash_days():
-            if self._used + more <= self.limit_bytes and self.room_bytes() >= more:
+            if self._has_room(more):
                 return
             self._drop_trash(day)
+        for owner in self.owners.spare():
+            for path in self._layout.share_files(owner):
+                if self._has_room(more):
+                    return
+                size = path.stat().st_size
+                path.unlink()
+                self._used -= size
+                self._spare[owner] = max(0, self._spare.get(owner, 0) - size)
+
+    def _has_room(self, more: int) -> bool:
+        return self._used + more <= self.limit_bytes and self.room_bytes() >= more
+
+    def _drop_owner(self, owner: bytes) -> None:
+        """All that is here of an owner who left."""
+        folder = self._layout.owner(owner)
+        size = disk.size_below(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        self._used -= size - disk.size_below(folder)
+        if not folder.exists():
+            self.owners.forget(owner)
 
     def _drop_trash(self, day: int) -> None:
         folder = self._layout.trash / str(day)
@@ -405,17 +429,3 @@ def _is_share(path: Path, name: bytes) -> bool:
         return hasher.finish() == name
     except (FormatError, OSError):
         return False
-
-
-def _counter_of(record: bytes) -> int:
-    """A kept root record's counter; a record that has rotted is older than any other."""
-    try:
-        return read_root_envelope(record)[1]
-    except FormatError:
-        return -1
-
-
-def _as_no_room(error: OSError) -> NoRoom | OSError:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return error
-    return NoRoom(f"the disk says: {error.strerror}")

@@ -79,7 +79,8 @@ def read(store: ShareStore, share: Share, owner: MemberId = ANNA_ID) -> bytes | 
 
 
 def size_on_disk(root: Path) -> int:
-    files = (path for path in root.rglob("*") if path.is_file() and path.name != "observed.json")
+    ours = ("observed.json", "owners.json")
+    files = (path for path in root.rglob("*") if path.is_file() and path.name not in ours)
     return sum(path.stat().st_size for path in files)
 
 
