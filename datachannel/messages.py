@@ -10,6 +10,7 @@ finishes; the other answers with messages and data, and finishes. `->` is the op
     -> RootPut(length)             -> the record        <- Stored
     -> RootGet()                   <- Found(b"", length, ())         <- the record
     -> SpaceQuery()                <- Space(offer, used, free for you)
+    -> StatementsGet()             <- Found(b"", length, ())         <- usage statements, in frames
 
 Instead of any answer: Refused(code, text). Everything is about the shares of the member at the
 other end, as the link has authenticated it: nobody can name another owner. All requests may be
@@ -20,6 +21,7 @@ MessagePack, tagged by the first array element; version 1 is agreed in the hands
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -33,6 +35,10 @@ HEADER_BYTES_MAX = 256
 SHARE_BYTES_MAX = 96 << 20
 """Above any payload: a pack has at most 80 MiB, and with k = 1 a share is as long."""
 ROOT_BYTES_MAX = 1 << 20
+STATEMENT_BYTES_MAX = 16 * 1024
+STATEMENTS_MAX = 256
+"""The newest one of each member, and a group has no more members."""
+STATEMENTS_BYTES_MAX = STATEMENTS_MAX * (4 + STATEMENT_BYTES_MAX)
 DELETE_NAMES_MAX = 512
 LIST_ITEMS_MAX = 1000
 """Some 41 KB, so that a page fits one frame."""
@@ -49,6 +55,7 @@ _T = TypeVar("_T")
 REFUSAL_CODES = (
     "not_found",
     "full",
+    "over_offer",
     "too_large",
     "bad_share",
     "stale",
@@ -114,6 +121,10 @@ class SpaceQuery(_Message, frozen=True, tag="space_query"):
     """How much would you take from me?"""
 
 
+class StatementsGet(_Message, frozen=True, tag="statements_get"):
+    """Give me the newest usage statement of each member that you know, your own included."""
+
+
 class Continue(_Message, frozen=True, tag="continue"):
     """Send the payload from here; what is before it lies here already."""
 
@@ -173,7 +184,7 @@ class Refused(_Message, frozen=True, tag="refused"):
         return Refusal(code, text)
 
 
-Request = Put | Get | Delete | List | RootPut | RootGet | SpaceQuery
+Request = Put | Get | Delete | List | RootPut | RootGet | SpaceQuery | StatementsGet
 Answer = Continue | Stored | Found | Deleted | Listing | Space | Refused
 Message = Request | Answer
 
@@ -197,6 +208,26 @@ def decode_request(data: bytes) -> Request:
 def decode_answer(data: bytes) -> Answer:
     """The inverse of `encode_message` for answers. Raises ProtocolError."""
     return _decode(_answer_decoder, data)
+
+
+def join_statements(statements: Sequence[bytes]) -> bytes:
+    """Usage statements as they follow a Found: each with its length, four bytes, before it."""
+    assert len(statements) <= STATEMENTS_MAX
+    return b"".join(len(data).to_bytes(4, "big") + data for data in statements)
+
+
+def split_statements(data: bytes) -> list[bytes]:
+    """The inverse of `join_statements`; what is in them is not looked at. Raises ProtocolError."""
+    found: list[bytes] = []
+    at = 0
+    while at < len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        end = at + 4 + length
+        if len(found) == STATEMENTS_MAX or not 0 < length <= STATEMENT_BYTES_MAX or end > len(data):
+            raise ProtocolError("these are not usage statements")
+        found.append(data[at + 4 : end])
+        at = end
+    return found
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[_T], data: bytes) -> _T:

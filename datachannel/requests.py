@@ -17,6 +17,7 @@ from datachannel.messages import (
     DELETE_NAMES_MAX,
     NAME_BYTES,
     ROOT_BYTES_MAX,
+    STATEMENTS_BYTES_MAX,
     Continue,
     Delete,
     Deleted,
@@ -31,7 +32,9 @@ from datachannel.messages import (
     RootPut,
     Space,
     SpaceQuery,
+    StatementsGet,
     Stored,
+    split_statements,
 )
 
 READ_BYTES = 60 * 1024
@@ -152,6 +155,17 @@ async def query_space(session: PeerSession) -> Space:
     async with await session.open(SpaceQuery()) as stream:
         await stream.finish()
         return await expect(stream, Space)
+
+
+async def get_statements(session: PeerSession) -> list[bytes]:
+    """The usage statements that the other side knows, unverified."""
+    async with await session.open(StatementsGet()) as stream:
+        await stream.finish()
+        found = await expect(stream, Found)
+        if found.length > STATEMENTS_BYTES_MAX:
+            raise ProtocolError(f"it announces usage statements of {found.length} bytes")
+        body = b"".join([data async for data in receive_body(stream, found.length)])
+    return split_statements(body)
 
 
 async def expect(stream: Stream, kind: type[T]) -> T:

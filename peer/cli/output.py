@@ -13,7 +13,9 @@ from datetime import datetime
 import click
 from rich.cells import cell_len
 
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+from peer.space.sizes import size_text
+
+size = size_text
 
 
 def shown(text: object) -> str:
@@ -26,18 +28,6 @@ def _escaped(letter: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode carries it
         return f"\\x{code - 0xDC00:02x}"
     return letter.encode("unicode_escape", "backslashreplace").decode("ascii")
-
-
-def size(count: float) -> str:
-    """Bytes with the unit that leaves one to three digits before the point."""
-    value = float(count)
-    for unit in _UNITS:
-        if value < 999.5 or unit == _UNITS[-1]:
-            break
-        value /= 1000
-    if unit == "B" or value >= 99.95:
-        return f"{value:.0f} {unit}"
-    return f"{value:.1f} {unit}"
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

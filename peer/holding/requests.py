@@ -29,7 +29,9 @@ from datachannel.messages import (
     RootPut,
     Space,
     SpaceQuery,
+    StatementsGet,
     Stored,
+    join_statements,
 )
 from datachannel.requests import receive_body
 from peer.holding.reading import HeldRange
@@ -42,6 +44,7 @@ from peer.holding.store import (
 )
 from peer.holding.store import Put as StorePut
 from peer.ports import RunBlocking
+from peer.space.fairness import Fairness, OverOffer
 from signaling.messages import MemberId
 
 log = logging.getLogger("covey.holding")
@@ -51,6 +54,7 @@ WRITE_BYTES = 512 << 10
 READ_BYTES = 1 << 20
 
 Refusals = {
+    OverOffer: ("over_offer", "you take more than you may"),
     NoRoom: ("full", "there is no room left for you"),
     BadShare: ("bad_share", "these bytes are not that share"),
     Busy: ("busy", "the same share is on its way already"),
@@ -66,9 +70,12 @@ class HoldingHandler:
         store: ShareStore,
         *,
         run_blocking: RunBlocking,
+        fairness: Fairness | None = None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
+        """Without `fairness` everybody may take what there is."""
         self._store, self._run_blocking, self._on_change = store, run_blocking, on_change
+        self._fairness = fairness
 
     async def __call__(self, remote: MemberId, request: Request, stream: Stream) -> None:
         """Answer one request and finish the stream."""
@@ -106,17 +113,28 @@ class HoldingHandler:
             case RootGet():
                 await self._get_root(remote, stream)
             case SpaceQuery():
-                free = await call(self._store.free_bytes)
+                free = await call(self._free_for, remote)
                 offer, used = self._store.limit_bytes, self._store.used_bytes
                 await stream.send(Space(offer, used, free))
+            case StatementsGet():
+                body = join_statements(self._fairness.to_tell() if self._fairness else [])
+                await stream.send(Found(b"", len(body)))
+                if body:
+                    await stream.send_data(body)
             case _:
                 assert_never(request)
+
+    def _free_for(self, owner: MemberId) -> int:
+        free = self._store.free_bytes()
+        return free if self._fairness is None else min(free, self._fairness.left(owner))
 
     async def _put(self, remote: MemberId, request: Put, stream: Stream) -> None:
         call, store = self._run_blocking, self._store
         begun: list[StorePut] = []
 
         def begin() -> None:
+            if self._fairness is not None and not store.has(remote, request.name):
+                self._fairness.admit(remote, request.length)
             # Kept here by the thread itself: a link that is cut now must not lose sight of it.
             begun.append(store.begin_put(remote, request.name, request.header, request.length))
 

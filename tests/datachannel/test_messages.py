@@ -26,6 +26,7 @@ requests = st.one_of(
     st.builds(m.RootPut, st.integers(1, m.ROOT_BYTES_MAX)),
     st.just(m.RootGet()),
     st.just(m.SpaceQuery()),
+    st.just(m.StatementsGet()),
 )
 answers = st.one_of(
     st.builds(m.Continue, lengths),
@@ -144,6 +145,7 @@ GOLDEN: dict[str, m.Request] = {
     "94a3676574c420" + "11" * 32 + "0502": m.Get(b"\x11" * 32, 5, 2),
     "94a3707574c420" + "22" * 32 + "c401ff" + "ce00010000": m.Put(b"\x22" * 32, b"\xff", 65536),
     "91a8726f6f745f676574": m.RootGet(),
+    "91ae73746174656d656e74735f676574": m.StatementsGet(),
     "93a46c697374c400cd03e8": m.List(),
 }
 
@@ -152,3 +154,38 @@ GOLDEN: dict[str, m.Request] = {
 def test_the_bytes_of_a_request_stay_as_they_are(bytes_: str):
     assert m.encode_message(GOLDEN[bytes_]).hex() == bytes_
     assert m.decode_request(bytes.fromhex(bytes_)) == GOLDEN[bytes_]
+
+
+@given(st.lists(st.binary(min_size=1, max_size=50), max_size=10))
+def test_usage_statements_come_back(statements: list[bytes]):
+    assert m.split_statements(m.join_statements(statements)) == statements
+
+
+@given(st.binary(max_size=100))
+def test_arbitrary_bytes_are_usage_statements_or_a_protocol_error(data: bytes):
+    try:
+        statements = m.split_statements(data)
+    except ProtocolError:
+        return
+    assert m.join_statements(statements) == data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x00\x00\x00\x00",
+        b"\x00\x00\x40\x01" + bytes(m.STATEMENT_BYTES_MAX + 1),
+        b"\x00\x00\x00\x01x" * (m.STATEMENTS_MAX + 1),
+    ],
+    ids=["an empty one", "a long one", "too many"],
+)
+def test_usage_statements_out_of_bounds_are_a_protocol_error(data: bytes):
+    with pytest.raises(ProtocolError):
+        m.split_statements(data)
+
+
+def test_the_most_and_longest_usage_statements_come_back():
+    statements = [bytes(m.STATEMENT_BYTES_MAX)] * m.STATEMENTS_MAX
+    data = m.join_statements(statements)
+    assert len(data) == m.STATEMENTS_BYTES_MAX
+    assert m.split_statements(data) == statements

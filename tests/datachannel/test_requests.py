@@ -16,6 +16,7 @@ from datachannel.messages import (
     DELETE_NAMES_MAX,
     LIST_ITEMS_MAX,
     ROOT_BYTES_MAX,
+    STATEMENTS_BYTES_MAX,
     Answer,
     Continue,
     Delete,
@@ -32,7 +33,9 @@ from datachannel.messages import (
     RootPut,
     Space,
     SpaceQuery,
+    StatementsGet,
     Stored,
+    join_statements,
 )
 from datachannel.requests import receive_body
 from signaling.messages import MemberId
@@ -50,6 +53,7 @@ class Holder:
         self.shares: dict[bytes, tuple[bytes, bytes]] = {}
         self.partial: dict[bytes, bytearray] = {}
         self.root: bytes | None = None
+        self.statements: list[bytes] = []
 
     async def __call__(self, remote: MemberId, request: Request, stream: Stream) -> None:
         match request:
@@ -74,6 +78,10 @@ class Holder:
                 await stream.send_data(self.root)
             case SpaceQuery():
                 await stream.send(Space(3, 2, 1))
+            case StatementsGet():
+                body = join_statements(self.statements)
+                await stream.send(Found(b"", len(body)))
+                await stream.send_data(body)
 
     async def put(self, request: Put, stream: Stream) -> None:
         partial = self.partial.setdefault(request.name, bytearray())
@@ -374,3 +382,27 @@ async def test_every_call_is_told_when_the_link_breaks():
         near.cut()
         for result in await asyncio.gather(*waiting, return_exceptions=True):
             assert isinstance(result, Unavailable)
+
+
+async def test_usage_statements_are_got():
+    holder = Holder()
+    async with asking(holder) as (session, _):
+        assert await requests.get_statements(session) == []
+        holder.statements = [b"one", bytes(16_000), b"three"]
+        assert await requests.get_statements(session) == holder.statements
+
+
+@pytest.mark.parametrize(
+    ("length", "body"),
+    [(STATEMENTS_BYTES_MAX + 1, b""), (3, b"xyz"), (6, b"\x00\x00\x00\x09ab")],
+    ids=["too long", "no length", "cut off"],
+)
+async def test_usage_statements_out_of_bounds_are_an_error(length: int, body: bytes):
+    async def dishonest(remote: MemberId, request: Request, stream: Stream) -> None:
+        await stream.send(Found(b"", length))
+        if body:
+            await stream.send_data(body)
+
+    async with asking(dishonest) as (session, _):
+        with pytest.raises(ProtocolError):
+            await requests.get_statements(session)
