@@ -10,7 +10,7 @@ import ipaddress
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
-from datachannel.credentials import Credentials
+from datachannel.credentials import Credentials, MemberCard
 from datachannel.errors import Unavailable
 from signaling.messages import VERSION, Challenge, Failed, Join, MoveNotice, join_transcript
 
@@ -40,11 +40,17 @@ class Silent(Unreachable):
 
 
 class JoinRefused(Exception):
-    """The server does not let this member in; `code` is one of `messages.FAILED_CODES`."""
+    """The server does not let this member in; `code` is one of `messages.FAILED_CODES`.
 
-    def __init__(self, code: str, text: str, retry_after_s: float = 0.0) -> None:
+    `twin` is the card of a newer computer with the same recovery words, when there is the proof.
+    """
+
+    def __init__(
+        self, code: str, text: str, retry_after_s: float = 0.0, twin: MemberCard | None = None
+    ) -> None:
         super().__init__(text)
         self.code, self.text, self.retry_after_s = code, text, retry_after_s
+        self.twin = twin
 
 
 class Servers(Protocol):
@@ -108,6 +114,11 @@ def refusal_of(failed: Failed) -> JoinRefused:
     """In our own words: what a server says is not for a person's terminal."""
     code = failed.code if failed.code in WORDS else "internal"
     return JoinRefused(code, WORDS[code], failed.retry_after_s)
+
+
+def replaced_by(twin: MemberCard) -> JoinRefused:
+    """This computer gives way to a newer one."""
+    return JoinRefused("replaced", WORDS["replaced"], twin=twin)
 
 
 def signed_join(

@@ -23,11 +23,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from datachannel.credentials import Credentials, MemberCard, seal_card
-from datachannel.joining import JoinRefused, Servers, Silent, Unreachable, refusal_of
+from datachannel.joining import (
+    JoinRefused,
+    Servers,
+    Silent,
+    Unreachable,
+    refusal_of,
+    replaced_by,
+)
 from datachannel.moving import move_is_right
 from datachannel.relays import RelayBook
-from datachannel.roster import Friend, Roster
+from datachannel.roster import Farewell, Friend, Roster
 from datachannel.server_socket import Socket, close, connected, receive, send
+from datachannel.twins import newer_twin, twin_of
 from signaling.messages import (
     PERMANENT_CODES,
     SIGNAL_BYTES_MAX,
@@ -77,12 +85,13 @@ NONCE_BYTES = 24
 
 @dataclass(frozen=True, slots=True)
 class JoinOutcome:
-    """What `join_once` found: whether the group is new, how many others are in it, and to which
-    server it has moved, as it says itself."""
+    """What `join_once` found: whether the group is new, how many others are in it, to which
+    server it has moved, as it says itself, and the last card of this member, if it had one."""
 
     created: bool
     members: int
     moved: MoveNotice | None = None
+    twin: MemberCard | None = None
 
 
 class Rendezvous:
@@ -103,8 +112,7 @@ class Rendezvous:
     ) -> None:
         self._servers, self._credentials, self._create = servers, credentials, create
         self._random_bytes, self._jitter = random_bytes, jitter
-        # Sealed once: the server remembers nothing new when the same card comes again.
-        self._card = seal_card(credentials, card, random_bytes(NONCE_BYTES))
+        self.set_card(card)
         self._socket: Socket | None = None
         self._roster = Roster(credentials)
         self._joined = asyncio.Event()
@@ -130,6 +138,19 @@ class Rendezvous:
     def members(self) -> Mapping[MemberId, Friend]:
         """All other members whose cards verified, online or not. It stays as it is."""
         return self._roster.friends
+
+    @property
+    def farewells(self) -> Mapping[MemberId, Farewell]:
+        """The members who have said goodbye."""
+        return self._roster.farewells
+
+    def bid_farewell(self, member: MemberId, sealed: bytes) -> bool:
+        """A goodbye that was kept or passed on: whether it counts."""
+        is_news = member not in self._roster.farewells
+        counts = self._roster.bid_farewell(member, sealed)
+        if is_news and counts:
+            self._tell_of_change()
+        return counts
 
     async def joined(self) -> None:
         """Wait until the group is known. Raises JoinRefused when the server says no for good."""
@@ -203,9 +224,15 @@ class Rendezvous:
         with suppress(Unreachable):
             await self._send(Report(outcome))
 
+    def set_card(self, card: MemberCard) -> None:
+        """From the next connection on this is the card."""
+        self._mine = card
+        # Sealed once: the server remembers nothing new when the same card comes again.
+        self._card = seal_card(self._credentials, card, self._random_bytes(NONCE_BYTES))
+
     async def update_card(self, card: MemberCard) -> None:
         """Tell everyone of a new name or offer: now, or with the next connection."""
-        self._card = seal_card(self._credentials, card, self._random_bytes(NONCE_BYTES))
+        self.set_card(card)
         with suppress(Unreachable):
             await self._send(UpdateCard(self._card))
 
@@ -255,6 +282,10 @@ class Rendezvous:
             self._gone()
 
     def _welcome(self, url: str, socket: Socket, welcome: Joined) -> None:
+        """Raises JoinRefused when this member is at work on a newer computer."""
+        twin = newer_twin(self._credentials, self._mine, welcome.before)
+        if twin is not None:
+            raise replaced_by(twin)
         self._relays.take(welcome.ice_servers, welcome.ice_lifetime_s, now=_now())
         self.created = self.created or welcome.created
         self._roster.welcome(welcome, is_all=self._servers.knows_all(url))
@@ -285,10 +316,19 @@ class Rendezvous:
                     self._has_moved(url, notice)
                     continue
                 case Failed():
-                    raise refusal_of(message)
+                    raise self._refusal(message)
                 case _:
                     raise Unreachable("the server speaks out of turn")
             self._tell_of_change()
+
+    def _refusal(self, failed: Failed) -> Exception:
+        """An older computer with the same words stops by itself as soon as it sees our card."""
+        twin = twin_of(self._credentials, failed.card) if failed.code == "replaced" else None
+        if twin is None or twin.order == self._mine.order:
+            return refusal_of(failed)
+        if twin.order > self._mine.order:
+            return replaced_by(twin)
+        return Unreachable("an older computer with the same recovery words has joined")
 
     def _has_moved(self, url: str, notice: MoveNotice) -> None:
         if not move_is_right(self._credentials, notice):
@@ -369,4 +409,5 @@ async def join_once(
         moved = welcome.moved
         if moved is not None and not move_is_right(credentials, moved):
             moved = None
-        return JoinOutcome(welcome.created, len(welcome.members), moved)
+        twin = twin_of(credentials, welcome.before)
+        return JoinOutcome(welcome.created, len(welcome.members), moved, twin)

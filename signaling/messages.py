@@ -153,21 +153,24 @@ class Join(_Message, frozen=True, tag="join"):
 
 
 class Joined(_Message, frozen=True, tag="joined"):
-    """Welcome. `members` are all others, online or not."""
+    """Welcome. `members` are all others, online or not; `before` is the last card of this very
+    member, if there was one: perhaps that of another computer with the same recovery words."""
 
     members: Annotated[tuple[Presence, ...], msgspec.Meta(max_length=MEMBERS_MAX)]
     ice_servers: IceServerList
     created: bool
     ice_lifetime_s: Lifetime = 0.0
     moved: MoveNotice | None = None
+    before: Card = b""
 
 
 class Failed(_Message, frozen=True, tag="failed"):
-    """No; the connection is closed after it."""
+    """No; the connection is closed after it. With `replaced` comes the card of who has joined."""
 
     code: Text
     text: Text = ""
     retry_after_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 0.0
+    card: Card = b""
 
 
 class Signal(_Message, frozen=True, tag="signal"):

@@ -44,7 +44,6 @@ from signaling.notices import (
 Outgoing = list[tuple[int, FromServer]]
 
 CONFLICT_RETRY_S = 1.0
-REPLACED = Failed("replaced", "another computer has joined as this member")
 COME_AGAIN = Failed("internal", "come again", CONFLICT_RETRY_S)
 
 
@@ -143,7 +142,7 @@ class Presences:
         if here is not None:
             if (room.group.name_id, member) in self._pending:
                 return []  # it has come here since
-            out.append((here, REPLACED if how == "joins" else COME_AGAIN))
+            out.append((here, replaced_by(card) if how == "joins" else COME_AGAIN))
             self._forget(here)
         is_same = room.group.members.get(member) == card and member in room.elsewhere
         room.group.members[member], room.elsewhere[member] = card, instance
@@ -257,6 +256,11 @@ class Presences:
             del place.room.online[place.member]
             if not place.room.online:
                 self._rooms.pop(place.room.group.name_id, None)
+
+
+def replaced_by(card: bytes) -> Failed:
+    """To a member's older connection: the newer one has this card."""
+    return Failed("replaced", "another computer has joined as this member", card=card)
 
 
 def _entered(room: Room, member: MemberId, how: How, *, is_news: bool) -> Entered:

@@ -50,7 +50,7 @@ from signaling.messages import (
     move_transcript,
 )
 from signaling.notices import Exited, Found, Group, Left, Moving, Passed
-from signaling.presence import REPLACED, Outgoing, Place, Presences, Room
+from signaling.presence import Outgoing, Place, Presences, Room, replaced_by
 
 Verify = Callable[[bytes, bytes, bytes], bool]
 """(public key, message, signature) -> whether it is good. Ed25519, handed in."""
@@ -216,10 +216,11 @@ class Rooms(Presences):
         now: float,
     ) -> Outgoing:
         out: Outgoing = []
-        before = room.online.get(member)
-        if before is not None:
-            self._forget(before)
-            out.append((before, REPLACED))
+        older = room.online.get(member)
+        if older is not None:
+            self._forget(older)
+            out.append((older, replaced_by(card)))
+        before = room.group.members.get(member, b"")
         self._rooms[room.group.name_id] = room
         self._tell_of(room, member, card, "joins")
         room.elsewhere.pop(member, None)
@@ -238,9 +239,10 @@ class Rooms(Presences):
             if other != member
         )
         ice = self._grant(room.group.name_id, member)
-        out.append(
-            (connection, Joined(others, ice.servers, created, ice.lifetime_s, room.group.moved))
+        welcome = Joined(
+            others, ice.servers, created, ice.lifetime_s, room.group.moved, before=before
         )
+        out.append((connection, welcome))
         return out + self._others(room, member, Arrived(member, card))
 
     def _leave(self, connection: int, room: Room, member: MemberId) -> Outgoing:

@@ -7,13 +7,14 @@ import random
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from datachannel import relays
 from datachannel import rendezvous as module
-from datachannel.credentials import Credentials, MemberCard
+from datachannel.credentials import Credentials, MemberCard, seal_card
 from datachannel.errors import Unavailable
 from datachannel.joining import WORDS, OneServer, websocket_address
 from datachannel.rendezvous import (
@@ -24,6 +25,7 @@ from datachannel.rendezvous import (
     _pause_of,
     join_once,
 )
+from datachannel.twins import newer_twin
 from signaling.config import Limits
 from signaling.messages import FAILED_CODES, SIGNAL_BYTES_MAX, IceServer, MemberId
 from signaling.turn import TurnConfig
@@ -260,6 +262,63 @@ async def test_the_second_computer_with_the_same_words_takes_over(url: str):
             assert second.connected
 
 
+async def settled(url: str, *, first: tuple[int, int], second: tuple[int, int]) -> tuple[str, str]:
+    """How two computers of one person end that are there at the same time, by their cards' order:
+    for each, whether it is connected or by whose card it was stopped."""
+
+    def a_computer(order: tuple[int, int]) -> Rendezvous:
+        it = a_rendezvous(url, ANNA)
+        installed, started = order
+        it.set_card(replace(card_of(ANNA), installed=installed, started=started))
+        return it
+
+    one, two = a_computer(first), a_computer(second)
+    async with running(one) as (task_one,):
+        await until(one, lambda: one.connected)
+        async with running(two) as (task_two,), asyncio.timeout(10):
+            (stopped,), _ = await asyncio.wait(
+                [task_one, task_two], return_when=asyncio.FIRST_COMPLETED
+            )
+            stays = two if stopped is task_one else one
+            await until(stays, lambda: stays.connected)
+            error = stopped.exception()
+            assert isinstance(error, JoinRefused)
+            assert error.code == "replaced"
+            assert error.twin is not None
+            assert error.twin.order == max(first, second)
+    return ("stays", "stops") if stays is one else ("stops", "stays")
+
+
+async def test_of_two_computers_with_the_same_words_the_newer_one_stays(url: str):
+    assert await settled(url, first=(1, 9), second=(2, 1)) == ("stops", "stays")
+    assert await settled(url, first=(2, 1), second=(1, 9)) == ("stays", "stops")
+
+
+async def test_of_a_copied_folder_the_computer_stays_that_started_later(url: str):
+    assert await settled(url, first=(1, 4), second=(1, 3)) == ("stays", "stops")
+
+
+async def test_an_older_computer_stops_also_when_the_newer_one_is_away(url: str):
+    async with running(newer := a_rendezvous(url, ANNA)):
+        newer.set_card(replace(card_of(ANNA), installed=2))
+        await until(newer, lambda: newer.connected)
+    older = a_rendezvous(url, ANNA)
+    older.set_card(replace(card_of(ANNA), installed=1))
+    async with running(older) as (task,), asyncio.timeout(5):
+        with pytest.raises(JoinRefused) as refused:
+            await task
+    assert refused.value.twin is not None
+
+
+async def test_a_card_of_somebody_else_stops_nobody(url: str):
+    """A lying server may refuse, and prove nothing: `twin` is what is remembered."""
+    it = a_rendezvous(url, ANNA)
+    forged = seal_card(BEN, replace(card_of(BEN), installed=9), random_bytes(24))
+    for sealed in (forged, b"", b"x" * 100):
+        assert newer_twin(ANNA, card_of(ANNA), sealed) is None
+    assert not it.connected
+
+
 async def test_who_is_told_to_wait_waits_and_comes_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -272,6 +331,12 @@ async def test_who_is_told_to_wait_waits_and_comes_again(
         other = a_rendezvous(url, a_member("dora", group="millers"))
         async with running(other), asyncio.timeout(5):
             await other.joined()
+
+
+async def test_join_once_tells_whether_this_member_was_there_before(url: str):
+    card = replace(card_of(ANNA), installed=7)
+    assert (await join_once(url, ANNA, card, True)).twin is None
+    assert (await join_once(url, ANNA, card_of(ANNA), True)).twin == card
 
 
 async def test_join_once_tells_what_it_found(url: str):

@@ -284,6 +284,13 @@ BOUNDS: list[tuple[str, Callable[[object], dict[str, object]], object, list[obje
         86_400.0,
         [-0.1, 86_400.5, float("inf"), float("-inf"), float("nan")],
     ),
+    *[
+        (name, build, bytes(CARD_BYTES_MAX), [bytes(CARD_BYTES_MAX + 1), "x"])
+        for name, build in [
+            ("failed.card", lambda v: {"type": "failed", "code": "", "card": v}),
+            ("joined.before", lambda v: joined_with(before=v)),
+        ]
+    ],
     (
         "joined.members",
         lambda v: joined_with(members=v),

@@ -391,6 +391,17 @@ def test_a_new_connection_replaces_the_old_one_without_a_departure():
     assert rooms.handle(2, Signal(ANNAS, b""), now=0.0) == [(3, Signal(BENS, b""))]
 
 
+def test_who_joins_sees_its_last_card_and_who_is_replaced_the_card_of_who_came():
+    rooms = some_rooms()
+    (_, first), *_ = enter(rooms, 1, a_join(ANNA, card=b"old"))
+    assert isinstance(first, Joined)
+    assert first.before == b""
+    ((_, replaced), (_, second)) = enter(rooms, 2, a_join(ANNA, card=b"new"))
+    assert isinstance(replaced, Failed)
+    assert isinstance(second, Joined)
+    assert (replaced.card, second.before) == (b"new", b"old")
+
+
 def test_a_new_card_is_told_and_remembered():
     rooms = with_members(ANNA, BEN)
     assert rooms.handle(1, UpdateCard(b"new"), now=0.0) == [(2, Arrived(ANNAS, b"new"))]
@@ -422,7 +433,7 @@ def test_a_room_closes_after_its_last_member_and_opens_as_it_was():
     assert code_of(enter(rooms, 3, a_join(CARLA, group_key=WRONG_KEY))) == "wrong_password"
     assert not rooms.is_open(GROUP)
     assert enter(rooms, 4, a_join(ANNA)) == [
-        (4, Joined((Presence(BENS, b"card of ben", False),), (), False))
+        (4, Joined((Presence(BENS, b"card of ben", False),), (), False, before=b"card of anna"))
     ]
 
 
