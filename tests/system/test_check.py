@@ -12,9 +12,7 @@ pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 @pytest.fixture
 def owner(group, folder):
-    anna = group.join("anna")
-    for name in ("ben", "carla", "david"):
-        group.join(name)
+    anna, *_ = group.join_all("anna", "ben", "carla", "david")
     group.wait_online(anna, 3)
     anna.run("mark", str(folder))
     assert anna.run("backup")["ok"]

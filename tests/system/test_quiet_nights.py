@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,10 @@ QUIET_BYTES_MAX = 64 * 1024
 METADATA_PART = 0.001
 
 
-@pytest.fixture
-def folder(tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
     source = random.Random(3)
-    root = tmp_path / "many files"
+    root = tmp_path_factory.mktemp("quiet") / "many files"
     for number in range(FILES):
         path = root / f"folder {number % 100}" / f"file {number}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,15 +34,14 @@ def folder(tmp_path) -> Path:
     return root
 
 
-@pytest.fixture
-def owner(group: LocalGroup, folder: Path) -> MemberProcess:
-    made = group.join("anna")
-    for name in FRIENDS:
-        group.join(name)
-    group.wait_online(made, len(FRIENDS))
-    made.run("mark", str(folder))
-    assert made.run("backup")["ok"]
-    return made
+@pytest.fixture(scope="module")
+def owner(folder: Path) -> Iterator[MemberProcess]:
+    with LocalGroup(folder.parent / "group") as group:
+        made, *_ = group.join_all("anna", *FRIENDS)
+        group.wait_online(made, len(FRIENDS))
+        made.run("mark", str(folder))
+        assert made.run("backup")["ok"]
+        yield made
 
 
 def sent_bytes(owner: MemberProcess) -> int:

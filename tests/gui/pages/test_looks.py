@@ -5,6 +5,7 @@ The pictures are kept in build/screenshots, to be looked at.
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -59,20 +60,19 @@ def grave(page: Page) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("width", [1200, 360])
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(("kind", "name", "found"), SHOWN)
-def test_a_page_is_whole_and_open_to_all(
-    opened: Opened, kind: str, name: str, found: str, theme: str, width: int
-):
-    page = opened(agent_of(kind), name, theme=theme, width=width)
+def test_a_page_is_whole_and_open_to_all(opened: Opened, kind: str, name: str, found: str):
+    page = opened(agent_of(kind), name)
     expect(page.locator(found).first).to_be_visible()
-    wide = page.evaluate("document.documentElement.scrollWidth")
     PICTURES.mkdir(parents=True, exist_ok=True)
-    picture = f"{kind}-{name.replace('/', '-')}-{theme}-{width}.png"
-    page.screenshot(path=PICTURES / picture, full_page=True)
-    assert wide <= width
-    assert grave(page) == []
+    for theme, width in itertools.product(("light", "dark"), (1200, 360)):
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        page.set_viewport_size({"width": width, "height": 800})
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        picture = f"{kind}-{name.replace('/', '-')}-{theme}-{width}.png"
+        page.screenshot(path=PICTURES / picture, full_page=True)
+        assert wide <= width, (theme, width)
+        assert grave(page) == [], (theme, width)
 
 
 @pytest.mark.parametrize("name", list(PAGES))
