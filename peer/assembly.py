@@ -42,6 +42,7 @@ from peer.finding.spare import SpareServers
 from peer.group import GroupFriends
 from peer.holding.requests import HoldingHandler
 from peer.holding.store import ShareStore
+from peer.installation import Installation
 from peer.limiting import Limiting
 from peer.member import Emit, Engine, Member
 from peer.nightly.keeper import Keeper
@@ -50,6 +51,7 @@ from peer.node import Identity, Node, local_time
 from peer.offering import Offering
 from peer.politeness import Traffic
 from peer.service import Event
+from peer.space.fairness import Fairness
 from peer.state import Config, Secrets, StateError, StateFolder, drop_unfinished
 from peer.upkeep.renew import open_catalog
 from peer.upkeep.watching import watch_presence
@@ -139,7 +141,14 @@ async def _assemble(
             monotonic_s=time.monotonic,  # noqa: TID251 - used in threads, which have no loop
         )
     )
-    card = card_of(credentials, config.member_name, config.offer_bytes)
+    installation = config.installation.begun(time.time_ns())
+
+    async def keep_installation(installation: Installation) -> None:
+        if state.joined:  # a recovery writes its own at its end
+            await run_blocking(partial(state.update_config, installation=installation))
+
+    await keep_installation(installation)
+    card = card_of(credentials, config.member_name, config.offer_bytes, installation)
     rendezvous = Rendezvous(
         servers=spare,
         credentials=credentials,
@@ -151,10 +160,11 @@ async def _assemble(
     engine = BestEngine()
     mapper = Mapper(partial(find_router, lan_address), lan_address)
     throttle = Throttle(config.limits, Traffic())
+    handler = HoldingHandler(store, run_blocking=run_blocking)
     mesh = Mesh(
         credentials=credentials,
         rendezvous=rendezvous,
-        handler=HoldingHandler(store, run_blocking=run_blocking),
+        handler=handler,
         random_bytes=random_bytes,
         wall_clock=wall_s,
         throttle=throttle,
@@ -173,7 +183,7 @@ async def _assemble(
             random_bytes=random_bytes,
         )
 
-    friends = GroupFriends(rendezvous, mesh, servers, spare, move)
+    friends = GroupFriends(rendezvous, mesh, servers, spare, move, installation, keep_installation)
     catalog = await run_blocking(open_catalog, state.catalog, keys, state.root_file)
     member = Member(
         home=state.home,
@@ -193,6 +203,14 @@ async def _assemble(
         start_engine=start_engine,
         workers=BYTE_WORKERS,
         tags=partial(_tags, state.home),
+        stopped=friends.stopped,
+    )
+    handler.fairness = Fairness(
+        member.member,
+        member.book,
+        store,
+        offers=lambda: {one: f.card.offer_bytes for one, f in friends.members().items()},
+        monotonic_s=time.monotonic,  # noqa: TID251 - used in threads, which have no loop
     )
     identity = Identity(config.group, config.member_name)
     probes = probes_of(state)
@@ -219,7 +237,8 @@ async def _assemble(
     limiting = Limiting(throttle, keep_limits)
 
     async def announce(offer_bytes: int) -> None:
-        await rendezvous.update_card(card_of(credentials, config.member_name, offer_bytes))
+        name = config.member_name
+        await rendezvous.update_card(card_of(credentials, name, offer_bytes, installation))
 
     offering = Offering(
         member,

@@ -18,6 +18,7 @@ from peer.catalog import Catalog
 from peer.ports import Friends, RandomBytes, RunBlocking, WallClock
 from peer.restore.messages import StartRestore
 from peer.service import Event
+from peer.space.book import StatementBook
 from peer.state import write_atomic
 from signaling.messages import MemberId
 
@@ -43,6 +44,11 @@ class Engine(Protocol):
     async def end(self) -> None:
         """See it out."""
         ...
+
+
+def goes_on() -> str:
+    """Nothing keeps this member from publishing: for one without other computers."""
+    return ""
 
 
 def no_tags(_: Catalog) -> Notes:
@@ -73,7 +79,14 @@ class Member:
     spool_bytes_max: int = SPOOL_BYTES_MAX
     tags: Callable[[Catalog], Notes] = no_tags
     """Makes marks of what the person tagged, and tells what needs a look. It blocks."""
+    stopped: Callable[[], str] = goes_on
+    """Why nothing may be published, as a sentence: another computer is this member now."""
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+    book: StatementBook = field(init=False, repr=False)
+    """The usage statements of the group; they lie in `home`."""
+
+    def __post_init__(self) -> None:
+        self.book = StatementBook(self.home / "statements", self.member)
 
     def read_root(self) -> RootRecord | None:
         """Our newest root record, or None before the first. Raises FormatError, OSError."""

@@ -33,9 +33,9 @@ from peer.backup.packer import is_pack_file
 from peer.backup.publish import (
     lacks_index,
     make_root,
-    newer_elsewhere,
     publish,
     read_record,
+    refuse_newer_elsewhere,
     settle,
 )
 from peer.backup.serving import RangeServer
@@ -46,7 +46,6 @@ from peer.catalog import PackRow, share_names
 from peer.member import Emit, Engine, Member
 from peer.restore.job import scratch_folder
 from peer.restore.messages import NeedRange
-from peer.restore.rebuild import NothingToRecover, find_root
 from peer.restore.recover import fill_catalog
 from peer.service import Event, Problem, done, note, progress
 from peer.upkeep import reconcile
@@ -105,6 +104,7 @@ class Night:
         if not marks:
             raise Problem("Nothing is marked yet.", "Mark a folder: covey mark FOLDER")
         candidates = await survey(self._m)
+        await refuse_newer_elsewhere(self._m, [c.member for c in candidates])
         presence = await self._m.run_blocking(read_presence, self._m.catalog)
         self._code = choose_code([presence.within_day(c.member) for c in candidates])
         self._shipper = Shipper(
@@ -139,19 +139,9 @@ class Night:
         call = self._m.run_blocking
         record = await call(read_record, self._m)
         if record is not None and await call(lacks_index, self._m, record):
-            await self._refuse_newer(record)
             await fill_catalog(self._m, record, self._emit)
         await call(settle, self._m, record)
         return record
-
-    async def _refuse_newer(self, record: RootRecord) -> None:
-        """Whoever has an old root record must not be told that its index packs are gone."""
-        try:
-            found = await find_root(self._m.friends, self._m.keys)
-        except NothingToRecover:
-            return
-        if found.record.counter > record.counter:
-            raise newer_elsewhere()
 
     async def _resume(self) -> None:
         """Go on with what an earlier night left in the spool."""
@@ -421,9 +411,10 @@ class Night:
 
     def _who_to_ask(self) -> str:
         problems = [f"{name} {why}" for name, why in sorted(self._shipper.problems.items())]
-        return (
-            "; ".join(problems) + ". " if problems else ""
-        ) + "Back up again when more are there."
+        told = "; ".join(problems) + ". " if problems else ""
+        if self._shipper.over_offer:
+            return f"{told}Give more to the group (`covey space --give SIZE`), or mark less."
+        return f"{told}Back up again when more are there."
 
 
 def _count(number: int, noun: str) -> str:

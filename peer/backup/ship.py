@@ -129,6 +129,8 @@ class Shipper:
         self.broken: list[PackRow] = []
         self.damaged: list[PackRow] = []
         self.problems: dict[str, str] = {}
+        self.over_offer = False
+        """Whether a friend refused more since we take more than we may."""
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -300,7 +302,12 @@ class Shipper:
             # Perhaps what it had kept of an earlier attempt was rotten; that is gone now.
             shipment.doubted.add((holder.member, number))
             return False
-        reasons = {"full": "has no more room", "too_large": "has no more room"}
+        reasons = {
+            "full": "has no more room",
+            "too_large": "has no more room",
+            "over_offer": f"has no more room for you ({refusal.text})",
+        }
+        self.over_offer = self.over_offer or refusal.code == "over_offer"
         self._give_up(holder, reasons.get(refusal.code, f"refuses shares ({refusal.text})"))
         return False
 

@@ -1,4 +1,7 @@
-"""Before a night: which friends can be reached, and how much would each of them take?"""
+"""Before a night: which friends can be reached, and how much would each of them take?
+
+They are asked for the usage statements that they know as well, so that the night plans with them.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from datachannel.requests import query_space
 from peer.member import Member
 from peer.service import Problem
 from peer.upkeep.placement import Candidate
+from peer.upkeep.statements import hear
 from signaling.messages import MemberId
 
 log = logging.getLogger("covey.night")
@@ -23,7 +27,7 @@ async def survey(member: Member) -> list[Candidate]:
     """Who could take shares now. Raises Problem when nobody can."""
     friends = member.friends.members()
     online = sorted(f.member for f in friends.values() if f.online)
-    fills = await member.run_blocking(member.catalog.shares_per_holder)
+    fills = await member.run_blocking(member.catalog.bytes_per_holder)
     spaces = await asyncio.gather(*(_space_at(member, friend) for friend in online))
     candidates = [
         Candidate(friend, free, fills.get(friend, 0))
@@ -64,7 +68,9 @@ async def _space_at(member: Member, friend: MemberId) -> int | None:
             while True:
                 try:
                     session = await member.friends.session(friend)
-                    return (await query_space(session)).free_for_you_bytes
+                    free = (await query_space(session)).free_for_you_bytes
+                    await hear(member, session)
+                    return free
                 except Unavailable as error:
                     log.info("%s cannot be reached: %s", friend.hex()[:8], error)
                     known = member.friends.members().get(friend)

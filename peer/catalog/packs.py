@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 
-from chunking.formats import ID_BYTES, PACK_INDEX, ChunkId, PackId
+from chunking.formats import ID_BYTES, PACK_INDEX, SHARE_HEADER_BYTES, ChunkId, PackId
 from peer.catalog.database import Database
 from peer.catalog.rows import ChunkRow, NewPack, PackRow, PackUse, Totals, share_names
 from signaling.messages import MemberId
@@ -305,6 +305,15 @@ class PackTables(Database):
         """How many shares each holder has of this member."""
         rows = self._rows("SELECT holder, count(*) FROM placements GROUP BY holder")
         return {MemberId(holder): count for holder, count in rows}
+
+    def bytes_per_holder(self) -> dict[MemberId, int]:
+        """How many bytes of shares each holder has of this member."""
+        rows = self._rows(
+            "SELECT holder, sum((packs.length + packs.needed - 1) / packs.needed + ?)"
+            " FROM placements JOIN packs USING(pack) GROUP BY holder",
+            (SHARE_HEADER_BYTES,),
+        )
+        return {MemberId(holder): size for holder, size in rows}
 
     def thinnest(self) -> tuple[int, int]:
         """(shares that any pack can still lose, number of packs); (0, 0) when there is none."""

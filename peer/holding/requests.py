@@ -73,9 +73,10 @@ class HoldingHandler:
         fairness: Fairness | None = None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        """Without `fairness` everybody may take what there is."""
+        """Without `fairness` everybody may take what there is. It may be set later: it needs the
+        member, whose links need this."""
         self._store, self._run_blocking, self._on_change = store, run_blocking, on_change
-        self._fairness = fairness
+        self.fairness = fairness
 
     async def __call__(self, remote: MemberId, request: Request, stream: Stream) -> None:
         """Answer one request and finish the stream."""
@@ -117,7 +118,7 @@ class HoldingHandler:
                 offer, used = self._store.limit_bytes, self._store.used_bytes
                 await stream.send(Space(offer, used, free))
             case StatementsGet():
-                body = join_statements(self._fairness.to_tell() if self._fairness else [])
+                body = join_statements(self.fairness.to_tell() if self.fairness else [])
                 await stream.send(Found(b"", len(body)))
                 if body:
                     await stream.send_data(body)
@@ -126,15 +127,15 @@ class HoldingHandler:
 
     def _free_for(self, owner: MemberId) -> int:
         free = self._store.free_bytes()
-        return free if self._fairness is None else min(free, self._fairness.left(owner))
+        return free if self.fairness is None else min(free, self.fairness.left(owner))
 
     async def _put(self, remote: MemberId, request: Put, stream: Stream) -> None:
         call, store = self._run_blocking, self._store
         begun: list[StorePut] = []
 
         def begin() -> None:
-            if self._fairness is not None and not store.has(remote, request.name):
-                self._fairness.admit(remote, request.length)
+            if self.fairness is not None and not store.has(remote, request.name):
+                self.fairness.admit(remote, request.length)
             # Kept here by the thread itself: a link that is cut now must not lose sight of it.
             begun.append(store.begin_put(remote, request.name, request.header, request.length))
 
