@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from netsim.world.clock import run_at_once
 from peer.backup.night import Night
 from peer.backup.settings import change_keep
 from peer.catalog import SnapshotRow
@@ -22,7 +23,7 @@ from peer.member import Emit
 from peer.restore.job import RestoreJob
 from peer.service import Event, Problem
 from peer.upkeep.retention import Keep
-from tests.support.crash_world import DAY_NS, FIRST_NS, CrashGroup, run_at_once
+from tests.support.crash_world import DAY_NS, FIRST_NS, CrashGroup
 from tests.support.faults import Fault, Plan, watching
 
 FRIENDS = 4

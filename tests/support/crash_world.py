@@ -9,34 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
-import selectors
-import threading
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from datachannel.link import PeerSession
+from netsim.world.clock import run_here
+from netsim.world.engine import Killed, TurnEngine
 from peer.backup.marks import add_marks
-from peer.backup.messages import PackMade, StartBackup, Stop
-from peer.backup.pool import inline_pool
-from peer.backup.run import BackupRun
+from peer.backup.messages import StartBackup
 from peer.catalog import Catalog
 from peer.holding.requests import HoldingHandler
 from peer.holding.store import ShareStore
 from peer.member import Member
 from peer.restore.messages import StartRestore
-from peer.restore.run import RestoreRun
 from peer.state import drop_unfinished
 from signaling.messages import MemberId
 from tests.support.faults import Stopped
 from tests.support.memory_link import MemoryLink
 from tests.support.small_group import MASTER, Holder, SmallGroup, refuse_all
-
-log = logging.getLogger("covey.tests")
 
 T = TypeVar("T")
 PATIENCE_S = 6 * 3600.0
@@ -47,142 +40,6 @@ FIRST_NS = 1_700_000_000 * 10**9
 
 class NeverEnds(AssertionError):
     """A night or a restore waits for something that does not come."""
-
-
-# --- a loop whose clock jumps ---------------------------------------------------------------------
-
-
-class _Jumping(selectors.SelectSelector):
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> Any:
-        if timeout is None:
-            raise RuntimeError("everybody waits for everybody")
-        self.now += max(timeout, 0.0)
-        return super().select(0)
-
-
-class JumpingLoop(asyncio.SelectorEventLoop):
-    """Its time passes only when nothing is left to do, and then at once."""
-
-    def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now
-
-
-def run_at_once(main: Coroutine[Any, Any, T]) -> T:
-    """`asyncio.run` on a loop whose clock jumps."""
-    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-        return runner.run(main)
-
-
-async def run_here(function: Callable[..., T], /, *args: Any) -> T:
-    """A `peer.ports.RunBlocking` without threads."""
-    return function(*args)
-
-
-# --- an engine that runs while the loop stands still ---------------------------------------------
-
-
-class TurnEngine:
-    """Implements `peer.member.Engine` by a thread that takes turns with the loop.
-
-    After each pack the loop has its turn for a while, so that packs are shipped meanwhile.
-    """
-
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-        self._loop = asyncio.get_running_loop()
-        self._to_agent: deque[object] = deque()
-        self._to_engine: deque[object] = deque()
-        self._news = asyncio.Event()
-        self._its_turn, self._our_turn = threading.Semaphore(0), threading.Semaphore(0)
-        self._waits = self._ended = self._dead = False
-        self._thread: threading.Thread
-
-    def start(self, message: StartBackup | StartRestore) -> None:
-        """Let it run until it waits for something."""
-        self._thread = threading.Thread(target=self._run, args=(message,), daemon=True)
-        self._thread.start()
-        self._let_run()
-
-    def _let_run(self) -> None:
-        if self._ended:
-            return
-        self._its_turn.release()
-        self._our_turn.acquire()
-        self._news.set()
-        if not self._waits and not self._ended and not self._dead:
-            self._loop.call_later(self._chance.choice((0.0, 0.001, 0.2)), self._let_run)
-
-    def _give_turn(self) -> None:
-        self._our_turn.release()
-        self._its_turn.acquire()
-        if self._dead:
-            raise Stopped
-
-    def _run(self, message: StartBackup | StartRestore) -> None:
-        self._its_turn.acquire()
-        try:
-            if isinstance(message, StartBackup):
-                some_bytes = self._chance.randbytes
-                pool = partial(inline_pool, message.master, message.recipe, some_bytes)
-                BackupRun(message, self, pool, some_bytes).run()
-            else:
-                RestoreRun(message, self).run()
-        except Stopped:
-            pass
-        except Exception:
-            log.exception("the engine ended")
-        self._ended = True
-        self._our_turn.release()
-
-    # What the engine calls, in its turn. `send` is told apart by who has the turn.
-
-    def send(self, message: object) -> None:
-        if threading.current_thread() is self._thread:
-            self._to_agent.append(message)
-            if isinstance(message, PackMade):
-                self._give_turn()
-            return
-        self._to_engine.append(message)
-        if self._waits:
-            self._let_run()
-
-    def poll(self, *, wait: bool) -> list[Any]:
-        while wait and not self._to_engine:
-            self._waits = True
-            self._give_turn()
-            self._waits = False
-        found = list(self._to_engine)
-        self._to_engine.clear()
-        return found
-
-    # What the agent calls.
-
-    async def messages(self) -> AsyncIterator[Any]:
-        while True:
-            while self._to_agent:
-                yield self._to_agent.popleft()
-            if self._ended:
-                return
-            self._news.clear()
-            await self._news.wait()
-
-    async def end(self) -> None:
-        self._to_engine.append(Stop())
-        while not self._ended:
-            self._let_run()
-
-    def kill(self) -> None:
-        """Have its thread end, wherever it waits."""
-        self._dead = True
-        while not self._ended:
-            self._let_run()
-        self._thread.join()
 
 
 # --- a member and its friends ---------------------------------------------------------------------
@@ -241,7 +98,9 @@ class CrashGroup(SmallGroup):
         return self._chance.randbytes(size)
 
     async def _start_engine(self, message: StartBackup | StartRestore) -> TurnEngine:
-        engine = TurnEngine(random.Random(self._chance.random()))
+        chance = random.Random(self._chance.random())
+        pause = partial(chance.choice, (0.0, 0.001, 0.2))
+        engine = TurnEngine(chance, pause, deadly=(Killed, Stopped))
         self.engines.append(engine)
         engine.start(message)
         return engine
