@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from chunking.keys import MemberKeys, derive_group
-from datachannel.credentials import Credentials, MemberCard
+from datachannel.credentials import STAYS, Credentials, MemberCard
 from datachannel.joining import WORDS
 from datachannel.rendezvous import JoinOutcome, JoinRefused, Unreachable, join_once
 from peer import __version__
 from peer.blocking import run_blocking
 from peer.finding.real import find_near
+from peer.installation import Installation
 from peer.ports import RandomBytes
 from peer.service import Problem
 from peer.state import Secrets
@@ -40,13 +41,22 @@ def credentials_of(secrets: Secrets) -> Credentials:
     )
 
 
-def card_of(credentials: Credentials, name: str, offer_bytes: int) -> MemberCard:
+def card_of(
+    credentials: Credentials,
+    name: str,
+    offer_bytes: int,
+    installation: Installation,
+    leaving: int = STAYS,
+) -> MemberCard:
     """What this member tells of itself."""
     return MemberCard(
         identity_key=credentials.identity_public_key,
         name=name,
         offer_bytes=offer_bytes,
         version=__version__,
+        installed=installation.number,
+        started=installation.started,
+        leaving=leaving,
     )
 
 

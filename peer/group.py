@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from datachannel.engine import LinkInfo
@@ -13,6 +13,7 @@ from datachannel.mesh import Mesh
 from datachannel.rendezvous import Friend, JoinRefused, Rendezvous
 from peer.finding.servers import KnownServers
 from peer.finding.spare import SpareServers
+from peer.installation import Installation
 from signaling.messages import MemberId
 
 
@@ -32,10 +33,14 @@ class GroupFriends:
         servers: KnownServers,
         spare: SpareServers,
         move: Move,
+        installation: Installation,
+        keep: Callable[[Installation], Awaitable[None]],
     ) -> None:
+        """`keep` writes down that another computer has this member's place."""
         self._rendezvous, self._mesh, self._servers = rendezvous, mesh, servers
         self._spare, self._move = spare, move
-        self.problem = ""
+        self._installation, self._keep = installation, keep
+        self.problem = installation.problem
 
     def members(self) -> Mapping[MemberId, Friend]:
         """See Friends."""
@@ -85,9 +90,21 @@ class GroupFriends:
                 await self._rendezvous.joined()
         return self._rendezvous.connected
 
+    def stopped(self) -> str:
+        """Why this computer must publish nothing: another one is this member now. Else empty."""
+        return self._installation.problem
+
     async def run(self) -> None:
-        """Be in the group until cancelled, or until the server refuses us for good."""
+        """Be in the group until cancelled, or until the server or another computer with the same
+        recovery words keeps us out for good."""
+        if self.stopped():
+            return
         try:
             await self._rendezvous.run()
         except JoinRefused as refused:
-            self.problem = f"The server does not let this computer in: {refused.text}"
+            if refused.twin is None:
+                self.problem = f"The server does not let this computer in: {refused.text}."
+                return
+            self._installation = self._installation.superseded(refused.twin.installed)
+            self.problem = self._installation.problem
+            await self._keep(self._installation)

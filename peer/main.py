@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 
 from peer.api import serve_api
 from peer.assembly import assemble, probes_of, random_bytes
@@ -18,6 +19,7 @@ from peer.entering import Joined, card_of, credentials_of, derive, join_somewher
 from peer.finding.order import LAN, NotFound
 from peer.finding.real import find_for_joining
 from peer.finding.routers import maps_ports
+from peer.installation import Installation, new_installation
 from peer.jobs import run_job
 from peer.member import Emit
 from peer.nightly.real import nights_come
@@ -77,16 +79,30 @@ async def _locked(state: StateFolder) -> AsyncIterator[None]:
         yield
 
 
+@contextlib.asynccontextmanager
+async def _taking_over(state: StateFolder, wanted: bool) -> AsyncIterator[None]:
+    if wanted:
+        installation = state.config().installation.taking_over(time.time_ns())
+        await run_blocking(partial(state.update_config, installation=installation))
+    yield
+
+
 async def run_agent(
-    state: StateFolder, beside: Beside = _nothing_beside, *, scheduled: bool = True
+    state: StateFolder,
+    beside: Beside = _nothing_beside,
+    *,
+    scheduled: bool = True,
+    take_over: bool = False,
 ) -> None:
     """This member in the foreground, until cancelled. Raises AlreadyRunning, NotJoined, Problem.
 
     `beside` gets the service and runs for as long: the pages of the window, say. Unless
-    `scheduled`, no night comes by itself.
+    `scheduled`, no night comes by itself. With `take_over` other computers with the same recovery
+    words stop.
     """
     async with (
         _locked(state),
+        _taking_over(state, take_over),
         assemble(state, state.config(), state.secrets()) as assembly,
         beside(assembly.node),
         serve_api(assembly.node, state.api_file, random_bytes=random_bytes),
@@ -113,7 +129,8 @@ async def join(
     remembered, urls = await find_for_joining(group, server)
     master = random_bytes(MASTER_BYTES)
     secrets = await derive(group, password, master)
-    card = card_of(credentials_of(secrets), name, space)
+    installation = new_installation(time.time_ns())
+    card = card_of(credentials_of(secrets), name, space, installation)
     outcome = await join_somewhere(urls, secrets, card, random_bytes=random_bytes, create=create)
     moved = outcome.moved
     config = Config(
@@ -124,6 +141,7 @@ async def join(
         member_name=name,
         offer_bytes=space,
         created_ns=time.time_ns(),
+        installed=installation.number,
     )
     await run_blocking(state.create, config, secrets)
     return Joined(words_of(master), outcome.created)
@@ -147,14 +165,18 @@ async def recover(
             "Start the computer of a friend who is in the group, or name a server with --server.",
         )
     secrets = await derive(group, password, master_of(" ".join(words)))
-    card = card_of(credentials_of(secrets), name, space)
-    await join_somewhere(urls, secrets, card, random_bytes=random_bytes, create=False)
+    card = card_of(credentials_of(secrets), name, space, Installation(0))
+    found = await join_somewhere(urls, secrets, card, random_bytes=random_bytes, create=False)
+    # Newer than the lost computer, so that this one goes on, should that one come up again.
+    before = 0 if found.twin is None else found.twin.installed
+    installation = new_installation(time.time_ns(), before)
     config = Config(
         group=group.strip(),
         server=remembered,
         member_name=name,
         offer_bytes=space,
         created_ns=time.time_ns(),
+        installed=installation.number,
         spare=False,  # a person waits for it
     )
 
@@ -171,6 +193,7 @@ async def recover(
                 member_name=name,
                 offer_bytes=offer,
                 created_ns=config.created_ns,
+                installed=installation.number,
             )
             await run_blocking(state.create, final, secrets)
             return recovered.event

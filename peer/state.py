@@ -36,7 +36,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 import keyring
 import keyring.backends.fail
@@ -46,6 +46,8 @@ import platformdirs
 
 from datachannel.bandwidth import Limits
 from peer.finding.servers import Place
+from peer.installation import Installation
+from peer.locking import try_lock, unlock
 
 CONFIG_VERSION = 1
 SCRATCH_PREFIX = "scratch-"
@@ -91,6 +93,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     spare: bool = True
     nights: bool = True
     """Whether the agent backs up by itself."""
+    installed: int = 0
+    started: int = 0
+    superseded_by: int = 0
+
+    @property
+    def installation(self) -> Installation:
+        """Which of the computers with these recovery words this is."""
+        return Installation(self.installed or self.created_ns, self.started, self.superseded_by)
 
     @property
     def limits(self) -> Limits:
@@ -287,6 +297,7 @@ class StateFolder:
         offer_bytes: int | None = None,
         limits: Limits | None = None,
         nights: bool | None = None,
+        installation: Installation | None = None,
     ) -> Config:
         """Change what is given and leave the rest; answers the new config."""
         given: dict[str, object] = {
@@ -296,6 +307,9 @@ class StateFolder:
         }
         if place is not None:
             given |= {"server": place.url, "moves": place.moves, "previous_server": place.previous}
+        if installation is not None:
+            given |= {"installed": installation.number, "started": installation.started}
+            given |= {"superseded_by": installation.superseded_by}
         changes = {name: value for name, value in given.items() if value is not None}
         if limits is not None:
             changes |= dataclasses.asdict(limits)
@@ -326,7 +340,7 @@ class StateFolder:
         self.prepare()
         place = self.home / name
         with place.open("a+b") as file:
-            if not _try_lock(file):
+            if not try_lock(file):
                 raise AlreadyRunning(_pid_in(place))
             file.truncate(0)
             file.write(str(os.getpid()).encode())
@@ -335,7 +349,7 @@ class StateFolder:
                 yield
             finally:
                 file.truncate(0)
-                _unlock(file)
+                unlock(file)
 
     def running_pid(self) -> int | None:
         """The process that works in this folder (0 when it does not say), or None."""
@@ -343,9 +357,9 @@ class StateFolder:
             return None
         try:
             with self.lock_file.open("a+b") as file:
-                if not _try_lock(file):
+                if not try_lock(file):
                     return _pid_in(self.lock_file)
-                _unlock(file)
+                unlock(file)
         except OSError:
             return None
         return None
@@ -402,32 +416,3 @@ def _decode_secrets(text: str, where: str) -> Secrets:
             f"{where} is damaged. With your recovery words, `covey recover` in an empty folder "
             "makes it anew."
         ) from error
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        try:
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _unlock(file: IO[bytes]) -> None:
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _try_lock(file: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _unlock(file: IO[bytes]) -> None:
-        fcntl.flock(file.fileno(), fcntl.LOCK_UN)

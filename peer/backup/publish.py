@@ -7,9 +7,10 @@ the same counter. It is the truth about which snapshots there are; the catalog f
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
-from chunking.formats import NONCE_BYTES, PACK_INDEX, ChunkId, SnapshotRef
-from chunking.root import RootRecord, seal_root
+from chunking.formats import NONCE_BYTES, PACK_INDEX, ChunkId, FormatError, SnapshotRef
+from chunking.root import RootRecord, open_root, seal_root
 from datachannel.errors import Refusal, RemoteError, Unavailable
 from datachannel.requests import put_root
 from peer.backup.indexing import pack_ref
@@ -17,6 +18,7 @@ from peer.backup.messages import NightReady
 from peer.backup.settings import next_settings
 from peer.catalog import SnapshotRow
 from peer.member import Member
+from peer.restore.rebuild import root_of
 from peer.service import Problem
 from signaling.messages import MemberId
 
@@ -46,7 +48,12 @@ def settle(member: Member, record: RootRecord | None) -> None:
 
 
 def make_root(member: Member, ready: NightReady, marks: list[bytes]) -> bytes:
-    """Write the root record that makes the snapshot complete; all its packs are safe."""
+    """Write the root record that makes the snapshot complete; all its packs are safe.
+
+    Raises Problem when another computer is this member now.
+    """
+    if why := member.stopped():
+        raise Problem(why)
     before = member.read_root()
     counter = (before.counter if before else 0) + 1
     kept = set(ready.kept)
@@ -73,9 +80,30 @@ def newer_elsewhere() -> Problem:
     """What to say when friends have a root record that this computer did not write."""
     return Problem(
         "A friend has a newer record of your backups than this computer.",
-        "Is another computer backing up with the same recovery words? Stop one of them, or use "
-        "`covey recover` here in a new folder.",
+        "Another computer has backed up with the same recovery words. Stop it, and say "
+        "`covey check --rebuild` here: this one then goes on with what the other one did.",
     )
+
+
+async def refuse_newer_elsewhere(member: Member, friends: Iterable[MemberId]) -> None:
+    """Raise Problem when a friend has a root record of ours that another computer wrote.
+
+    Our own next one would hide it, and what only it needs would be deleted at friends.
+    """
+    own = await member.run_blocking(member.read_root)
+    asked = [root_of(member.friends, friend) for friend in friends]
+    for data in await asyncio.gather(*asked):
+        try:
+            found = open_root(member.keys, data) if data else None
+        except FormatError:
+            continue  # a friend that lies or whose disk is failing
+        if found is not None and (own is None or order_of(found) > order_of(own)):
+            raise newer_elsewhere()
+
+
+def order_of(record: RootRecord) -> tuple[int, int]:
+    """Which of two records counts; of two with one counter, written by two computers, the later."""
+    return record.counter, record.time_ns
 
 
 async def publish(member: Member, data: bytes) -> list[MemberId]:

@@ -56,7 +56,12 @@ class Entry(Protocol):
     def open_service(self, state: StateFolder) -> AbstractAsyncContextManager[Service]: ...
 
     def run_agent(
-        self, state: StateFolder, beside: Beside = ..., *, scheduled: bool = True
+        self,
+        state: StateFolder,
+        beside: Beside = ...,
+        *,
+        scheduled: bool = True,
+        take_over: bool = False,
     ) -> Coroutine[Any, Any, None]: ...
 
     def join(
@@ -217,8 +222,14 @@ async def _agent_or_own(
 
 @click.command(cls=Verb)
 @click.option("--no-schedule", is_flag=True, help="Let no backup come by itself.")
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="Go on here although another computer backs up with the same recovery words; that one "
+    "stops.",
+)
 @pass_wishes
-def agent(wishes: Wishes, no_schedule: bool) -> None:
+def agent(wishes: Wishes, no_schedule: bool, take_over: bool) -> None:
     """Be this member, in the foreground, until SIGTERM or Ctrl-C."""
     state = wishes.state
     config = state.config()
@@ -226,4 +237,4 @@ def agent(wishes: Wishes, no_schedule: bool) -> None:
         f"{output.shown(config.member_name)} in «{output.shown(config.group)}»; Ctrl-C ends it."
     )
     with contextlib.suppress(ToldToEnd):
-        run(wishes.entry().run_agent(state, scheduled=not no_schedule))
+        run(wishes.entry().run_agent(state, scheduled=not no_schedule, take_over=take_over))

@@ -61,8 +61,8 @@ class _Spec:
 async def find_root(friends: Friends, keys: MemberKeys) -> FoundRoot:
     """Ask every friend who is online. Raises NothingToRecover."""
     members = sorted(f.member for f in friends.members().values() if f.online)
-    answers = await asyncio.gather(*(_root_of(friends, member) for member in members))
-    best: tuple[int, bytes, RootRecord] | None = None
+    answers = await asyncio.gather(*(root_of(friends, member) for member in members))
+    best: tuple[tuple[int, int], bytes, RootRecord] | None = None
     counters: dict[MemberId, int] = {}
     for member, data in zip(members, answers, strict=True):
         if not data:
@@ -73,21 +73,22 @@ async def find_root(friends: Friends, keys: MemberKeys) -> FoundRoot:
             log.warning("%s returned a bad root record: %s", member.hex()[:8], error)
             continue
         counters[member] = record.counter
-        if best is None or record.counter > best[0]:
-            best = (record.counter, data, record)
+        order = record.counter, record.time_ns  # of one counter, the later one of two computers
+        if best is None or order > best[0]:
+            best = (order, data, record)
     if best is None:
         raise NothingToRecover(
             f"none of the {len(members)} friends who are online has a backup of yours"
         )
     names = friends.members()
     older = tuple(
-        names[member].card.name for member, counter in counters.items() if counter < best[0]
+        names[member].card.name for member, counter in counters.items() if counter < best[0][0]
     )
     answered = sum(data is not None for data in answers)
     return FoundRoot(best[2], best[1], answered, len(members), older)
 
 
-async def _root_of(friends: Friends, member: MemberId) -> bytes | None:
+async def root_of(friends: Friends, member: MemberId) -> bytes | None:
     """A friend's copy; b"" when it has none, None when it does not answer."""
     try:
         async with asyncio.timeout(ROOT_TIMEOUT_S):

@@ -22,6 +22,7 @@ from chunking.formats import FormatError
 from chunking.keys import MemberKeys
 from chunking.root import RootRecord, open_root
 from peer.backup.marks import read_marks, write_marks
+from peer.backup.publish import order_of
 from peer.catalog import Catalog, CatalogError, NewPack, SnapshotRow
 from peer.member import Emit, Member
 from peer.restore.job import scratch_folder
@@ -97,7 +98,7 @@ async def _newest_root(member: Member) -> tuple[RootRecord, bytes, bool]:
                 "Try again when more friends are online.",
             ) from error
         return own, b"", False
-    if own is not None and own.counter >= found.record.counter:
+    if own is not None and order_of(own) >= order_of(found.record):
         return own, b"", False
     return found.record, found.data, True
 
