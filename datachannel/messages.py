@@ -11,10 +11,17 @@ finishes; the other answers with messages and data, and finishes. `->` is the op
     -> RootGet()                   <- Found(b"", length, ())         <- the record
     -> SpaceQuery()                <- Space(offer, used, free for you)
     -> StatementsGet()             <- Found(b"", length, ())         <- usage statements, in frames
+    -> FarewellsGet()              <- Found(b"", length, ())         <- goodbyes, in such frames
+    -> HandedOver()                <- Stored
+    -> DutyPut(length)             -> the duty          <- Stored
+    -> DutyGet(owner)              <- Found(b"", length, ())         <- the duty
+    -> LeaseAsk(owner, counter)    <- Leased(seconds)
+    -> ForOwner(owner, request)    as that request: a Put, Get or List
 
 Instead of any answer: Refused(code, text). Everything is about the shares of the member at the
-other end, as the link has authenticated it: nobody can name another owner. All requests may be
-repeated. `length` of a share counts its payload without the header.
+other end, as the link has authenticated it: nobody can name another owner, except a deputy, by a
+duty that the owner has signed and a lease on it (ForOwner). All requests may be repeated. `length`
+of a share counts its payload without the header.
 
 MessagePack, tagged by the first array element; version 1 is agreed in the handshake.
 """
@@ -35,6 +42,7 @@ HEADER_BYTES_MAX = 256
 SHARE_BYTES_MAX = 96 << 20
 """Above any payload: a pack has at most 80 MiB, and with k = 1 a share is as long."""
 ROOT_BYTES_MAX = 1 << 20
+DUTY_BYTES_MAX = 4 << 20
 STATEMENT_BYTES_MAX = 16 * 1024
 STATEMENTS_MAX = 256
 """The newest one of each member, and a group has no more members."""
@@ -44,6 +52,7 @@ LIST_ITEMS_MAX = 1000
 """Some 41 KB, so that a page fits one frame."""
 PROOF_HASHES_MAX = 64
 """Two paths through a tree of 2^32 leaves; 1,536 leaves are the most there are."""
+LEASE_S_MAX = 86_400
 MESSAGE_BYTES_MAX = 60 * 1024
 TEXT_CHARS_MAX = 300
 REASON_CHARS_MAX = 100
@@ -59,6 +68,7 @@ REFUSAL_CODES = (
     "too_large",
     "bad_share",
     "stale",
+    "not_due",
     "busy",
     "bad_request",
     "internal",
@@ -69,6 +79,7 @@ After = Annotated[bytes, msgspec.Meta(max_length=NAME_BYTES)]
 Header = Annotated[bytes, msgspec.Meta(max_length=HEADER_BYTES_MAX)]
 Bytes = Annotated[int, msgspec.Meta(ge=0, le=INT_MAX)]
 ShareLength = Annotated[int, msgspec.Meta(ge=0, le=SHARE_BYTES_MAX)]
+DutyLength = Annotated[int, msgspec.Meta(ge=1, le=DUTY_BYTES_MAX)]
 RootLength = Annotated[int, msgspec.Meta(ge=1, le=ROOT_BYTES_MAX)]
 Blocks = Annotated[int, msgspec.Meta(ge=0, le=SHARE_BYTES_MAX // BLOCK_BYTES)]
 Text = Annotated[str, msgspec.Meta(max_length=TEXT_CHARS_MAX)]
@@ -123,6 +134,46 @@ class SpaceQuery(_Message, frozen=True, tag="space_query"):
 
 class StatementsGet(_Message, frozen=True, tag="statements_get"):
     """Give me the newest usage statement of each member that you know, your own included."""
+
+
+class FarewellsGet(_Message, frozen=True, tag="farewells_get"):
+    """Who has left, with the cards that say so?"""
+
+
+class HandedOver(_Message, frozen=True, tag="handed_over"):
+    """You are leaving: I have taken elsewhere what I could of mine, do not wait for me."""
+
+
+class DutyPut(_Message, frozen=True, tag="duty_put"):
+    """Keep this duty, mine or another owner's, in the place of an older one."""
+
+    length: DutyLength
+
+
+class DutyGet(_Message, frozen=True, tag="duty_get"):
+    """Give me this owner's newest duty; I am one of its deputies."""
+
+    owner: Name
+
+
+class LeaseAsk(_Message, frozen=True, tag="lease_ask"):
+    """I am a deputy of this absent owner by its duty number so-and-so: let me alone act now."""
+
+    owner: Name
+    counter: Bytes
+
+
+class ForOwner(_Message, frozen=True, tag="for_owner"):
+    """What this owner would ask if it were there; I have the lease."""
+
+    owner: Name
+    request: Put | Get | List
+
+
+class Leased(_Message, frozen=True, tag="leased"):
+    """Nobody else gets the lease for so many seconds."""
+
+    seconds: Annotated[int, msgspec.Meta(ge=0, le=LEASE_S_MAX)]
 
 
 class Continue(_Message, frozen=True, tag="continue"):
@@ -184,8 +235,23 @@ class Refused(_Message, frozen=True, tag="refused"):
         return Refusal(code, text)
 
 
-Request = Put | Get | Delete | List | RootPut | RootGet | SpaceQuery | StatementsGet
-Answer = Continue | Stored | Found | Deleted | Listing | Space | Refused
+Request = (
+    Put
+    | Get
+    | Delete
+    | List
+    | RootPut
+    | RootGet
+    | SpaceQuery
+    | StatementsGet
+    | FarewellsGet
+    | HandedOver
+    | DutyPut
+    | DutyGet
+    | LeaseAsk
+    | ForOwner
+)
+Answer = Continue | Stored | Found | Deleted | Listing | Space | Leased | Refused
 Message = Request | Answer
 
 _encoder = msgspec.msgpack.Encoder()
@@ -211,7 +277,7 @@ def decode_answer(data: bytes) -> Answer:
 
 
 def join_statements(statements: Sequence[bytes]) -> bytes:
-    """Usage statements as they follow a Found: each with its length, four bytes, before it."""
+    """Usage statements, or goodbyes, as they follow a Found: each after its length, four bytes."""
     assert len(statements) <= STATEMENTS_MAX
     return b"".join(len(data).to_bytes(4, "big") + data for data in statements)
 

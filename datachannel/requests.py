@@ -21,8 +21,10 @@ from datachannel.messages import (
     Continue,
     Delete,
     Deleted,
+    FarewellsGet,
     Found,
     Get,
+    HandedOver,
     Item,
     List,
     Listing,
@@ -166,6 +168,24 @@ async def get_statements(session: PeerSession) -> list[bytes]:
             raise ProtocolError(f"it announces usage statements of {found.length} bytes")
         body = b"".join([data async for data in receive_body(stream, found.length)])
     return split_statements(body)
+
+
+async def get_farewells(session: PeerSession) -> list[bytes]:
+    """The goodbyes that the other side knows, unverified: a member's id and its sealed card."""
+    async with await session.open(FarewellsGet()) as stream:
+        await stream.finish()
+        found = await expect(stream, Found)
+        if found.length > STATEMENTS_BYTES_MAX:
+            raise ProtocolError(f"it announces goodbyes of {found.length} bytes")
+        body = b"".join([data async for data in receive_body(stream, found.length)])
+    return split_statements(body)
+
+
+async def say_handed_over(session: PeerSession) -> None:
+    """Tell a friend who is leaving that it need not wait for us."""
+    async with await session.open(HandedOver()) as stream:
+        await stream.finish()
+        await expect(stream, Stored)
 
 
 async def expect(stream: Stream, kind: type[T]) -> T:

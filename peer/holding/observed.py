@@ -8,6 +8,7 @@ clock says that was. A clock that jumps a year costs a day.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class ObservedTime:
         self, path: Path, *, wall_s: Callable[[], float], monotonic_s: Callable[[], float]
     ) -> None:
         self._path, self._wall_s, self._monotonic_s = path, wall_s, monotonic_s
+        self._lock = threading.Lock()
         self._seconds = self._load()
         self._last = monotonic_s()
         self._saved_at = self._seconds
@@ -53,11 +55,12 @@ class ObservedTime:
         return max(saved.seconds, 0.0) + min(off, OFF_S_MAX)
 
     def _advance(self) -> None:
-        now = self._monotonic_s()
-        self._seconds += max(now - self._last, 0.0)
-        self._last = now
-        if self._seconds - self._saved_at >= SAVE_EVERY_S:
-            self._save()
+        with self._lock:  # no moment may count twice
+            now = self._monotonic_s()
+            self._seconds += max(now - self._last, 0.0)
+            self._last = now
+            if self._seconds - self._saved_at >= SAVE_EVERY_S:
+                self._save()
 
     def _save(self) -> None:
         self._saved_at = self._seconds

@@ -8,7 +8,7 @@ needs few of them; nothing is acknowledged before the store has synced it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from datachannel.link import Stream
@@ -17,9 +17,15 @@ from datachannel.messages import (
     Continue,
     Delete,
     Deleted,
+    DutyGet,
+    DutyPut,
+    FarewellsGet,
+    ForOwner,
     Found,
     Get,
+    HandedOver,
     Item,
+    LeaseAsk,
     List,
     Listing,
     Put,
@@ -77,10 +83,15 @@ class HoldingHandler:
         member, whose links need this."""
         self._store, self._run_blocking, self._on_change = store, run_blocking, on_change
         self.fairness = fairness
+        self.farewells: Callable[[], Sequence[bytes]] = tuple
+        self.handed_over: set[MemberId] = set()
+        """Who has said, since we said that we are leaving, that we need not wait for it."""
 
     async def __call__(self, remote: MemberId, request: Request, stream: Stream) -> None:
         """Answer one request and finish the stream."""
         try:
+            if not self._store.owners.is_noted_today(remote):
+                await self._run_blocking(self._store.see, remote)
             await self._answer(remote, request, stream)
         except tuple(Refusals) as error:
             code, text = Refusals[type(error)]
@@ -118,10 +129,14 @@ class HoldingHandler:
                 offer, used = self._store.limit_bytes, self._store.used_bytes
                 await stream.send(Space(offer, used, free))
             case StatementsGet():
-                body = join_statements(self.fairness.to_tell() if self.fairness else [])
-                await stream.send(Found(b"", len(body)))
-                if body:
-                    await stream.send_data(body)
+                await _send_records(stream, self.fairness.to_tell() if self.fairness else [])
+            case FarewellsGet():
+                await _send_records(stream, self.farewells())
+            case HandedOver():
+                self.handed_over.add(remote)
+                await stream.send(Stored())
+            case DutyPut() | DutyGet() | LeaseAsk() | ForOwner():
+                await stream.send(Refused("not_due", "nobody acts for others here"))
             case _:
                 assert_never(request)
 
@@ -206,3 +221,10 @@ class HoldingHandler:
             return
         await stream.send(Found(b"", len(record)))
         await stream.send_data(record)
+
+
+async def _send_records(stream: Stream, records: Sequence[bytes]) -> None:
+    body = join_statements(records)
+    await stream.send(Found(b"", len(body)))
+    if body:
+        await stream.send_data(body)

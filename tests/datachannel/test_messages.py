@@ -26,6 +26,20 @@ requests = st.one_of(
     st.builds(m.RootPut, st.integers(1, m.ROOT_BYTES_MAX)),
     st.just(m.RootGet()),
     st.just(m.SpaceQuery()),
+    st.just(m.FarewellsGet()),
+    st.just(m.HandedOver()),
+    st.builds(m.DutyPut, st.integers(1, m.DUTY_BYTES_MAX)),
+    st.builds(m.DutyGet, names),
+    st.builds(m.LeaseAsk, names, sizes),
+    st.builds(
+        m.ForOwner,
+        names,
+        st.one_of(
+            st.builds(m.Put, names, headers, lengths),
+            st.builds(m.Get, names, blocks, blocks),
+            st.builds(m.List, st.binary(max_size=32), st.integers(1, m.LIST_ITEMS_MAX)),
+        ),
+    ),
     st.just(m.StatementsGet()),
 )
 answers = st.one_of(
@@ -35,6 +49,7 @@ answers = st.one_of(
     st.builds(m.Deleted, st.integers(0, m.DELETE_NAMES_MAX)),
     st.builds(m.Listing, st.lists(items, max_size=5).map(tuple), st.booleans()),
     st.builds(m.Space, sizes, sizes, sizes),
+    st.builds(m.Leased, st.integers(0, m.LEASE_S_MAX)),
     st.builds(m.Refused, st.sampled_from(m.REFUSAL_CODES), st.text(max_size=m.TEXT_CHARS_MAX)),
 )
 
@@ -116,6 +131,18 @@ OUT_OF_BOUNDS = {
     "a field too few": ["put", bytes(32)],
     "an unknown request": ["erase_everything"],
     "no tag": [],
+    "an empty duty": ["duty_put", 0],
+    "a large duty": ["duty_put", m.DUTY_BYTES_MAX + 1],
+    "a duty of nobody": ["duty_get", b""],
+    "a lease on a duty that cannot be": ["lease_ask", bytes(32), -1],
+    "a deletion for an owner": ["for_owner", bytes(32), ["delete", [bytes(32)]]],
+    "a root record for an owner": ["for_owner", bytes(32), ["root_put", 1]],
+    "a request for an owner for an owner": [
+        "for_owner",
+        bytes(32),
+        ["for_owner", bytes(32), ["list", b"", 1]],
+    ],
+    "a share out of bounds for an owner": ["for_owner", bytes(32), ["get", bytes(31), 0, 0]],
     "text for bytes": ["put", "x" * 32, b"", 1],
 }
 
@@ -147,6 +174,11 @@ GOLDEN: dict[str, m.Request] = {
     "91a8726f6f745f676574": m.RootGet(),
     "91ae73746174656d656e74735f676574": m.StatementsGet(),
     "93a46c697374c400cd03e8": m.List(),
+    "92a8647574795f707574cd012c": m.DutyPut(300),
+    "93a96c656173655f61736bc420" + "11" * 32 + "07": m.LeaseAsk(b"\x11" * 32, 7),
+    "93a9666f725f6f776e6572c420" + "11" * 32 + "93a46c697374c40005": m.ForOwner(
+        b"\x11" * 32, m.List(b"", 5)
+    ),
 }
 
 
