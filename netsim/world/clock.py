@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 FIRST_NS = 1_767_225_600 * 10**9
 """When every world begins: 2026-01-01, a Thursday, at 0:00 UTC."""
+RESOLUTION_S = 1e-6
+"""What lies less than this ahead is due."""
 _NS = 10**9
 
 
@@ -43,10 +45,12 @@ class _JumpingClock(selectors.SelectSelector):
 class _NumberedTask(asyncio.Task[Any]):
     """A task whose place in a set does not depend on its address."""
 
-    number = 0
+    def __init__(self, number: int, work: Any, **options: Any) -> None:  # noqa: ANN401
+        self._number = number  # asyncio puts the task into a set at once
+        super().__init__(work, **options)
 
     def __hash__(self) -> int:
-        return self.number
+        return self._number
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -58,6 +62,9 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _JumpingClock()
         super().__init__(self._jumping)
+        # asyncio takes timers up to this far ahead as due. Its own value is lost in the rounding
+        # of times after some months, and it would wait for ever for a timer that is due now.
+        self._clock_resolution = RESOLUTION_S
         self._made = 0
         self.set_task_factory(self._make_task)
 
@@ -72,10 +79,8 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         /,
         **options: Any,  # noqa: ANN401 - whatever the Python at hand passes on
     ) -> asyncio.Task[Any]:
-        task = _NumberedTask(work, loop=loop, **options)
         self._made += 1
-        task.number = self._made
-        return task
+        return _NumberedTask(self._made, work, loop=loop, **options)
 
 
 def run_at_once(work: Coroutine[Any, Any, T]) -> T:

@@ -113,6 +113,11 @@ class TurnEngine:
 
     # What the agent calls.
 
+    @property
+    def ended(self) -> bool:
+        """Whether its work is over, one way or the other."""
+        return self._ended
+
     async def messages(self) -> AsyncIterator[Any]:
         """What the engine says, until it ends."""
         while True:
