@@ -16,6 +16,9 @@ import msgspec
 from chunking.formats import Content
 from peer.files.reader import Found
 
+NOTHING_FITS = "there is no room for what is marked"
+"""The text of a `Failed`, to which the agent adds what to do."""
+
 
 class Recipe(msgspec.Struct, frozen=True):
     """How tonight's packs are made: any `needed` of `total` shares rebuild one."""
@@ -32,7 +35,8 @@ class StartBackup(msgspec.Struct, frozen=True, tag="start"):
 
     Ranges of packs that the engine asks for are put into `scratch`. `keep` is the retention in
     words; snapshots up to and including `hold` stay whatever it says, those of `forget` go.
-    `ignore` are patterns (`ignore.py`), `meant` all marks, those inside others too.
+    `ignore` are patterns (`ignore.py`), `meant` all marks, those inside others too. No more than
+    `room_bytes` of files should be new; None when that is not known.
     """
 
     master: bytes
@@ -51,6 +55,7 @@ class StartBackup(msgspec.Struct, frozen=True, tag="start"):
     forget: list[bytes] = []
     ignore: list[str] = []
     meant: list[bytes] = []
+    room_bytes: int | None = None
 
     def __repr__(self) -> str:
         return f"StartBackup({len(self.marks)} marks)"
@@ -102,7 +107,8 @@ class NightReady(msgspec.Struct, frozen=True, tag="ready"):
 
     That record names the snapshots of `kept` and then this one, and holds back retention for those
     up to and including `hold`. `gone` and `before` are files' chunks that the last snapshot had,
-    and how many of them this one has no more.
+    and how many of them this one has no more. For `waiting` folders and files, of which about
+    `waiting_bytes` are new, there was no room.
     """
 
     snapshot: bytes
@@ -118,6 +124,8 @@ class NightReady(msgspec.Struct, frozen=True, tag="ready"):
     before: int = 0
     removed_packs: int = 0
     copied_bytes: int = 0
+    waiting: int = 0
+    waiting_bytes: int = 0
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from chunking.formats import PackId
@@ -19,6 +18,7 @@ from peer.backup.ignore import ignored_of
 from peer.backup.left_out import LeftOut
 from peer.backup.marks import outermost, read_marks
 from peer.backup.messages import (
+    NOTHING_FITS,
     Failed,
     NightReady,
     Note,
@@ -42,15 +42,19 @@ from peer.backup.serving import RangeServer
 from peer.backup.settings import forgotten, hold_of, keep_of
 from peer.backup.ship import Shipment, Shipper
 from peer.backup.survey import survey
+from peer.backup.telling import Telling
 from peer.catalog import PackRow, share_names
 from peer.member import Emit, Engine, Member
 from peer.restore.job import scratch_folder
 from peer.restore.messages import NeedRange
 from peer.restore.recover import fill_catalog
-from peer.service import Event, Problem, done, note, progress
+from peer.service import Event, Problem, note
+from peer.space.fitting import Room, room_for
+from peer.space.telling import room_sentence
 from peer.upkeep import reconcile
 from peer.upkeep.presence import read_presence
 from peer.upkeep.redundancy import Code, choose_code
+from peer.upkeep.statements import own_account
 from signaling.messages import MemberId
 
 log = logging.getLogger("covey.night")
@@ -60,28 +64,14 @@ STALLED_S = 60.0
 """A night whose spool is full and of which nothing was shipped for so long is given up."""
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What the person is shown while it runs."""
-
-    files: int = 0
-    files_total: int = 0
-    bytes: int = 0
-    bytes_total: int = 0
-    packed: int = 0
-    notes: int = 0
-    stored: int = 0
-    losses: set[str] = field(default_factory=set)
-
-
 class Night:
     """One night of one member. Use `run` once."""
 
     def __init__(self, member: Member, emit: Emit) -> None:
         self._m, self._left_out = member, LeftOut()
         self._tell = emit
-        self._tally = _Tally()
-        self._started = 0.0
+        self._telling: Telling
+        self._room: Room
         self._shipper: Shipper
         self._engine: Engine | None = None
         self._code = Code(1, 1)
@@ -97,7 +87,7 @@ class Night:
 
     async def run(self) -> Event:
         """The whole night; the event that ends it. Raises Problem when it cannot begin."""
-        self._started = asyncio.get_running_loop().time()
+        started = asyncio.get_running_loop().time()
         for path, text in await self._m.run_blocking(self._m.tags, self._m.catalog):
             self._emit(note(_text(path), text))
         marks = await self._m.run_blocking(read_marks, self._m.catalog)
@@ -116,6 +106,9 @@ class Night:
             names={c.member: self._m.friend_name(c.member) for c in candidates},
             released=self._released,
         )
+        account = await self._m.run_blocking(own_account, self._m)
+        self._room = room_for(account, [c.free_bytes for c in candidates], self._code)
+        self._telling = Telling(self._code, self._room, self._shipper, started)
         shipping = asyncio.create_task(self._shipper.run())
         reporting = asyncio.create_task(self._report())
         try:
@@ -197,6 +190,7 @@ class Night:
                 forget=list(forgotten(member.catalog)),
                 ignore=ignored_of(member.catalog, settings),
                 meant=read_marks(member.catalog),
+                room_bytes=self._room_left(),
             )
         )
         ranges = RangeServer(member, engine, scratch)
@@ -211,26 +205,32 @@ class Night:
                     case NeedRange():
                         ranges.fetch(message)
                     case Progress(files, size, files_total, bytes_total):
-                        self._tally.files, self._tally.bytes = files, size
-                        self._tally.files_total = files_total
-                        self._tally.bytes_total = bytes_total
+                        self._telling.tally.files, self._telling.tally.bytes = files, size
+                        self._telling.tally.files_total = files_total
+                        self._telling.tally.bytes_total = bytes_total
                     case Note(path, text):
-                        self._tally.notes += 1
+                        self._telling.tally.notes += 1
                         self._emit(note(_text(path), text))
                     case NightReady():
                         return message
                     case Failed(text):
-                        raise Problem(f"The backup had to stop: {text}.")
+                        step = room_sentence(self._room) if text == NOTHING_FITS else ""
+                        raise Problem(f"The backup had to stop: {text}.", step)
         finally:
             stalled.cancel()
             await ranges.close()
             await engine.end()
         if stalled.done() and not stalled.cancelled():
-            raise Problem(self._too_few(len(self._shipper.unsafe)), "Try again later.")
+            raise Problem(self._telling.too_few(len(self._shipper.unsafe)), "Try again later.")
         raise Problem(
             "The backup had to stop: the part that reads files ended unexpectedly.",
             "Try again; what was shipped is kept.",
         )
+
+    def _room_left(self) -> int:
+        """How much more of files fits, when all that waits in the spool is at friends."""
+        waiting = self._spooled * self._code.needed // self._code.total
+        return max(0, self._room.usable_bytes - waiting)
 
     def _add_pack(self, made: PackMade) -> None:
         row = PackRow(
@@ -244,8 +244,8 @@ class Night:
             index_pack=0,
             is_copy=made.is_copy,
         )
-        self._tally.packed += made.length
-        self._tally.stored += made.spool_bytes
+        self._telling.tally.packed += made.length
+        self._telling.tally.stored += made.spool_bytes
         self._shipper.add(row, self._m.spool / made.id.hex(), {})
 
     def _released(self, shipment: Shipment) -> None:
@@ -278,7 +278,7 @@ class Night:
         loop = asyncio.get_running_loop()
         while idle_since is None or loop.time() - idle_since < STALLED_S:
             await asyncio.sleep(1)
-            held = self._spooled + self._tally.stored - self._freed
+            held = self._spooled + self._telling.tally.stored - self._freed
             if not self._shipper.idle() or held < self._m.spool_bytes_max:
                 idle_since = None
             elif idle_since is None:
@@ -304,13 +304,14 @@ class Night:
         broken = self._shipper.broken
         unsafe = await self._m.run_blocking(self._m.catalog.unsafe_packs)
         if broken:
-            return self._failed("Part of the spool was damaged.", "Back up again.")
+            return self._telling.failed("Part of the spool was damaged.", "Back up again.")
         if unsafe:
-            return self._failed(self._too_few(len(unsafe)), self._who_to_ask())
+            told = self._telling
+            return told.failed(told.too_few(len(unsafe)), told.who_to_ask())
         data = await self._m.run_blocking(make_root, self._m, ready, marks)
         holders = await publish(self._m, data)
         if len(holders) < self._code.safe:
-            return self._failed(
+            return self._telling.failed(
                 f"Only {len(holders)} friends could be told about the new snapshot.",
                 "Back up again; only that is left to do.",
             )
@@ -318,7 +319,7 @@ class Night:
         await self._m.run_blocking(settle, self._m, record)
         await self._tidy()
         spare, _ = await self._m.run_blocking(self._m.catalog.thinnest)
-        return self._succeeded(ready, spare)
+        return self._telling.succeeded(ready, spare)
 
     async def _tidy(self) -> None:
         """Delete what a killed night left at friends, and learn what they really hold."""
@@ -332,93 +333,7 @@ class Night:
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(REPORT_EVERY_S)
-            self._emit(self._progress())
-
-    def _progress(self) -> Event:
-        tally, shipper = self._tally, self._shipper
-        seconds = max(asyncio.get_running_loop().time() - self._started, 0.001)
-        rate = shipper.shipped_bytes / seconds
-        scanned = tally.bytes >= tally.bytes_total > 0
-        left = None
-        if scanned and rate:
-            left = max(tally.stored - shipper.shipped_bytes, 0) / rate
-        elif tally.bytes:
-            left = seconds * max(tally.bytes_total - tally.bytes, 0) / tally.bytes
-        return progress(
-            "ship" if scanned else "scan",
-            files=tally.files,
-            files_total=tally.files_total or None,
-            bytes_done=tally.bytes,
-            bytes_total=tally.bytes_total or None,
-            shipped_bytes=shipper.shipped_bytes,
-            rate=rate,
-            seconds_left=left,
-            friends={h.name: h.shares for h in shipper.holders.values()},
-        )
-
-    def _summary(self) -> dict[str, object]:
-        tally = self._tally
-        return {
-            "files": tally.files,
-            "bytes": tally.bytes,
-            "packed_bytes": tally.packed,
-            "stored_bytes": tally.stored,
-            "shipped_bytes": self._shipper.shipped_bytes,
-            "needed": self._code.needed,
-            "total": self._code.total,
-            "friends": {h.name: h.shares for h in self._shipper.holders.values()},
-            "problems": dict(self._shipper.problems),
-            "notes": tally.notes,
-            "seconds": asyncio.get_running_loop().time() - self._started,
-        }
-
-    def _succeeded(self, ready: NightReady, spare: int) -> Event:
-        self._tally.files, self._tally.bytes = ready.files, ready.size
-        self._emit(self._progress())
-        friends = _count(self._code.total, "friend")
-        text = f"All {ready.files:,} files are safe with {friends}; any {spare} can vanish."
-        if spare == 0:
-            text = f"All {ready.files:,} files are with {friends}; nobody may vanish yet."
-        if ready.missing_marks:
-            text += f" {_count(len(ready.missing_marks), 'marked folder')} not there tonight."
-        if ready.gone:
-            text += (
-                f" But {ready.gone:,} of {ready.before:,} pieces of the last backup are gone or "
-                "rewritten, so nothing old will be removed. If you did that, say `covey confirm`; "
-                "if not, restore from an earlier night."
-            )
-        if ready.notes:
-            text += f" {_count(ready.notes, 'note')}: some files were left out or need a look."
-        summary = self._summary() | {
-            "snapshot": ready.snapshot.hex(),
-            "can_vanish": spare,
-            "gone": ready.gone,
-            "held_back": bool(ready.hold),
-            "removed_packs": ready.removed_packs,
-            "copied_bytes": ready.copied_bytes,
-        }
-        return done(ok=True, message=text, summary=summary)
-
-    def _failed(self, text: str, next_step: str) -> Event:
-        return done(ok=False, message=text, next_step=next_step, summary=self._summary())
-
-    def _too_few(self, packs: int) -> str:
-        want = self._code.safe
-        return (
-            f"{_count(packs, 'part')} of the backup could not reach {want} friends. "
-            "What was shipped is kept for next time."
-        )
-
-    def _who_to_ask(self) -> str:
-        problems = [f"{name} {why}" for name, why in sorted(self._shipper.problems.items())]
-        told = "; ".join(problems) + ". " if problems else ""
-        if self._shipper.over_offer:
-            return f"{told}Give more to the group (`covey space --give SIZE`), or mark less."
-        return f"{told}Back up again when more are there."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+            self._emit(self._telling.progress())
 
 
 def _text(path: bytes) -> str:

@@ -27,6 +27,7 @@ from peer.backup.indexing import make_index
 from peer.backup.lookahead import count_files
 from peer.backup.marks import read_looks, write_looks
 from peer.backup.messages import (
+    NOTHING_FITS,
     Failed,
     FileJob,
     NightReady,
@@ -43,10 +44,12 @@ from peer.backup.ranges import NotToBeHad, RangeReader
 from peer.backup.recorder import Recorder
 from peer.backup.scan import LastNight, Scan
 from peer.backup.tidy import Tidied, Wishes, tidy
+from peer.backup.tonight import what_waits
 from peer.backup.treework import TreeWriter
 from peer.catalog import Catalog, SeenDirectory
 from peer.ports import RandomBytes
 from peer.restore.messages import HaveRange, LostPack, NeedRange
+from peer.space.fitting import Part
 from peer.upkeep.compaction import choose_rewrites
 from peer.upkeep.retention import parse_keep
 
@@ -115,6 +118,7 @@ class BackupRun:
             lambda: self._hear(wait=True),
         )
         self._scan: Scan
+        self._waiting: list[Part] = []
 
     def run(self) -> None:
         """The whole night. Ends with NightReady or Failed; everything recorded stays."""
@@ -131,7 +135,9 @@ class BackupRun:
     def _run(self) -> None:
         self._catalog.begin_tree()
         self._expect_totals()
-        self._scan = self._new_scan()
+        last = self._last_night()
+        self._waiting = self._what_waits(last)
+        self._scan = self._new_scan(last)
         for job in self._scan.next_jobs():
             self._add_job(job)
         self._submit_batch()
@@ -139,7 +145,8 @@ class BackupRun:
             self._collect()
         self._pool.flush()
         if not self._scan.roots:
-            self._agent.send(Failed("none of the marked folders is there tonight"))
+            why = "none of the marked folders is there tonight"
+            self._agent.send(Failed(NOTHING_FITS if self._waiting else why))
             return
         snapshot = self._record_tree()
         self._report(force=True)
@@ -165,22 +172,35 @@ class BackupRun:
             before=tidied.change.chunks,
             removed_packs=len(tidied.gone),
             copied_bytes=copied,
+            waiting=len(self._waiting),
+            waiting_bytes=sum(part.whole_bytes() for part in self._waiting),
         )
 
     # --- files ------------------------------------------------------------------------------
 
-    def _new_scan(self) -> Scan:
+    def _ignored(self) -> Ignored:
+        return Ignored(self._start.ignore, [*self._start.marks, *self._start.meant])
+
+    def _what_waits(self, last: LastNight) -> list[Part]:
+        start = self._start
+        if start.room_bytes is None:
+            return []
+        ignored, room = self._ignored(), start.room_bytes
+        return what_waits(start.marks, start.exclude, ignored, self._catalog, last.roots, room)
+
+    def _new_scan(self, last: LastNight) -> Scan:
         return Scan(
             self._start.marks,
             self._start.exclude,
             self._catalog,
             self._start.time_ns,
-            self._last_night(),
+            last,
             self._trees.directory,
             self._trees.fold,
             self._keep_aside,
             self._note,
-            Ignored(self._start.ignore, [*self._start.marks, *self._start.meant]),
+            self._ignored(),
+            [part.path for part in self._waiting],
         )
 
     def _last_night(self) -> LastNight:

@@ -13,7 +13,7 @@ that is missing or whose disk is not mounted, and a directory that cannot be lis
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from chunking.formats import (
@@ -45,6 +45,7 @@ from peer.catalog import Catalog, DirectoryRow, SeenDirectory
 from peer.files import reader
 from peer.files.reader import Found
 
+NO_ROOM = "no room for it tonight; what was backed up before is kept"
 NO_LONGER_WANTED = "no longer backed up, as you wished; earlier nights still have it"
 
 
@@ -66,7 +67,8 @@ class Scan:
 
     `store(entries, encoded)` stores a directory; `fold(content)` shortens a long list of ids;
     `keep(seen, gone)` keeps aside what changed for the catalog; `note(path, text)` tells of what
-    was left out. Complete roots end up in `roots`, and their devices in `devices`.
+    was left out; `waiting` are folders and files for which there is no room. Complete roots end up
+    in `roots`, and how they were met in `looks`.
     """
 
     def __init__(
@@ -81,8 +83,9 @@ class Scan:
         keep: Callable[[SeenDirectory, list[bytes]], None],
         note: Callable[[bytes, str], None],
         ignored: Ignored,
+        waiting: Collection[bytes] = (),
     ) -> None:
-        self._ignored = ignored
+        self._ignored, self._waiting = ignored, frozenset(waiting)
         self._exclude = set(exclude)
         self._catalog, self._night_ns, self._last = catalog, night_ns, last
         self._store, self._fold, self._keep, self._note = store, fold, keep, note
@@ -139,6 +142,9 @@ class Scan:
     # --- roots ------------------------------------------------------------------------------
 
     def _begin_mark(self, mark: bytes) -> Iterator[FileJob]:
+        if mark in self._waiting:
+            self._stay(mark, NO_ROOM)
+            return
         try:
             found = reader.stat_root(mark)
         except OSError:
@@ -161,9 +167,13 @@ class Scan:
             self._note(mark, "left out: not a file, a folder or a link")
 
     def _miss(self, mark: bytes) -> None:
-        """A marked root is not there tonight: it goes on in the new snapshot as it was."""
+        """A marked root is not there tonight."""
         self.missing.append(mark)
-        self._note(mark, "not there tonight; what was backed up before is kept")
+        self._stay(mark, "not there tonight; what was backed up before is kept")
+
+    def _stay(self, mark: bytes, why: str) -> None:
+        """A marked root goes on in the new snapshot as it was."""
+        self._note(mark, why)
         self.looks.pop(mark, None)
         if mark in self._last.looks:
             self.looks[mark] = self._last.looks[mark]
@@ -198,6 +208,9 @@ class Scan:
 
     def _walk_directory(self, directory: OpenDirectory) -> Iterator[FileJob]:
         directory.before = self._catalog.directory(directory.path)
+        if directory.path in self._waiting:
+            self._keep_as_it_was(directory, "no room for it tonight")
+            return
         try:
             listing = reader.list_directory(directory.path)
         except OSError as error:
@@ -255,7 +268,9 @@ class Scan:
             path = prefix + found.name
             if found.kind == KIND_FILE:
                 old = cached.get(found.name)
-                if old is not None and is_unchanged(*old, found):
+                if path in self._waiting:
+                    self._leave_waiting(directory, path, old)
+                elif old is not None and is_unchanged(*old, found):
                     directory.entries[found.name], directory.stamps[found.name] = old
                     self._count(old[0], directory)
                 else:
@@ -267,6 +282,17 @@ class Scan:
                 assert found.kind == KIND_OTHER
                 directory.files_print = LOOK_AGAIN  # so that it is told every night
                 self._note(path, "left out: not a file, a folder or a link")
+
+    def _leave_waiting(
+        self, directory: OpenDirectory, path: bytes, old: tuple[Entry, Stamp] | None
+    ) -> None:
+        """There is no room for a file tonight: it stays as it was."""
+        directory.files_print = LOOK_AGAIN
+        self._note(path, NO_ROOM)
+        if old is not None:
+            name = old[0].name
+            directory.entries[name], directory.stamps[name] = old
+            self._count(old[0], directory)
 
     def _cached(self, directory: OpenDirectory) -> dict[bytes, tuple[Entry, Stamp]]:
         """The files of the last listing; notes which folders it had."""

@@ -12,8 +12,10 @@ from datachannel.errors import Refusal, RemoteError, Unavailable
 from datachannel.requests import query_space
 from peer.member import Member
 from peer.service import Problem
+from peer.space.sizes import size_text
+from peer.space.telling import over_sentence
 from peer.upkeep.placement import Candidate
-from peer.upkeep.statements import hear
+from peer.upkeep.statements import hear, own_account
 from signaling.messages import MemberId
 
 log = logging.getLogger("covey.night")
@@ -50,6 +52,13 @@ async def survey(member: Member) -> list[Candidate]:
         raise Problem(
             f"{len(online)} friends are online, but none can be reached from here.",
             "Check this computer's network and firewall, then try again.",
+        )
+    account = await member.run_blocking(own_account, member)
+    if not account.left_bytes:
+        raise Problem(
+            over_sentence(account)
+            or f"You take all of the {size_text(account.credit_bytes)} that you may take.",
+            "Give more to the group (`covey space --give SIZE`), or mark less.",
         )
     raise Problem(
         "None of the friends who are online has room for you.",

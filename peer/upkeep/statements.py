@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from chunking.formats import Dealing
@@ -19,7 +19,7 @@ from datachannel.errors import Refusal, RemoteError, Unavailable
 from datachannel.link import PeerSession
 from datachannel.requests import get_statements
 from peer.member import Member
-from peer.space.ledger import Ledger
+from peer.space.ledger import Account, Ledger
 from signaling.messages import MemberId
 
 log = logging.getLogger("covey.space")
@@ -112,3 +112,11 @@ def ledger_of(member: Member) -> Ledger:
     """What all statements that are known add up to, with the offers of today's cards."""
     offers = {one: friend.card.offer_bytes for one, friend in member.friends.members().items()}
     return Ledger(member.book.statements(), {**offers, member.member: member.offer_bytes})
+
+
+def own_account(member: Member) -> Account:
+    """Our own figures. What friends acknowledged tonight counts although none of them has signed a
+    statement since. It blocks."""
+    account = ledger_of(member).account(member.member)
+    known = sum(member.catalog.bytes_per_holder().values())
+    return replace(account, usage_bytes=max(account.usage_bytes, known))
