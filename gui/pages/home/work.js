@@ -34,9 +34,12 @@ export class WorkCard {
     this.element = h("section", { class: "card stack work", hidden: true, "aria-label": t("Backup") });
   }
 
-  /** Show the job `id`; `last` is its newest event, where there is one. */
+  /** Show the job `id`; `last` is its newest event, where there is one.
+   *
+   * A job may be heard of, and over, before the answer to its start is here.
+   */
   follow(id, last) {
-    if (id === this.job) return;
+    if (id === this.job || id === this.ended) return;
     this.leave();
     this.job = id;
     this.left = 0;
@@ -107,6 +110,7 @@ export class WorkCard {
 
   #done(event) {
     this.carrying([]);
+    this.ended = this.job;
     this.leave();
     this.element.classList.remove("card");
     const hide = h("button", { class: "button", type: "button", onclick: () => this.hide() }, t("All right"));

@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.gui.pages import samples
 from tests.gui.pages.conftest import Opened
@@ -84,6 +84,22 @@ def test_a_backup_that_cannot_begin_says_why(opened: Opened):
     page.get_by_role("button", name="Back up now").click()
     expect(page.get_by_text("None of your 6 friends is online.")).to_be_visible()
     expect(page.get_by_role("button", name="Back up now")).to_be_enabled()
+
+
+def test_a_backup_that_ends_before_the_page_knows_its_name_stays_ended(opened: Opened):
+    agent = samples.group()
+    page = opened(agent)
+    answers: list[Route] = []
+    page.route("**/api/backup", lambda route: answers.append(route))
+    page.get_by_role("button", name="Back up now").click()
+    agent.tell_state(jobs={"job-1": {"what": "backup", "last": {}}})
+    agent.tell_job("job-1", event="problem", text="No friend is online.", next_step="Try later.")
+    alert = page.get_by_text("No friend is online.")
+    expect(alert).to_be_visible()
+    with page.expect_response("**/api/backup"):
+        answers[0].fulfill(status=202, json={"job": "job-1"})
+    page.evaluate("new Promise((done) => setTimeout(done))")
+    expect(alert).to_be_visible()
 
 
 def test_friends_can_be_imagined_gone_with_the_keyboard(opened: Opened):
