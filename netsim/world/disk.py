@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import random
 import shutil
@@ -26,6 +27,9 @@ from peer.holding.store import Put, ShareStore
 from signaling.messages import MemberId
 
 IN_MEMORY = Path("/dev/shm")
+OPEN_FILES = Path("/proc/self/fd")
+STEADY_FD = 700
+"""No other code of a simulator's process opens so many files, so this number is free."""
 ROOM_BYTES_MIN = 1 << 30
 """A file system in memory with less room than that is not used."""
 
@@ -38,6 +42,27 @@ def default_root() -> Iterator[tuple[Path, str]]:
         parent, where = IN_MEMORY, "in memory"
     with tempfile.TemporaryDirectory(prefix="covey-world-", dir=parent) as folder:
         yield Path(folder), where
+
+
+@contextlib.contextmanager
+def steady_name(root: Path) -> Iterator[Path]:
+    """A name for a world's folder that is the same wherever it lies.
+
+    Paths are part of what is backed up, and so of each pack's id and of who gets which share: under
+    another path the same seed would take another course. Where there is no /proc, it does.
+    """
+    if not OPEN_FILES.is_dir():
+        yield root
+        return
+    opened = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        steady = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, STEADY_FD)
+    finally:
+        os.close(opened)
+    try:
+        yield OPEN_FILES / str(steady)
+    finally:
+        os.close(steady)
 
 
 class Disk:
