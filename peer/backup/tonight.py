@@ -13,6 +13,7 @@ import os
 import shutil
 import stat
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 
 from chunking.formats import KIND_FILE, Entry
 from peer.backup.ignore import Ignored
@@ -25,7 +26,8 @@ DEPTH_MAX = 4
 PARTS_MAX = 20_000
 """With more folders than this, no more are told apart: it bounds the memory."""
 LARGE_FILE_BYTES = 64 << 20
-"""Such files wait one by one, and do not keep out what lies beside them."""
+"""Such files wait one by one, and do not keep out what lies beside them. Smaller ones are told
+apart in the one folder that has to be divided."""
 SURELY_FITS = 2
 """Files may be this much larger than what they take on the disk, by compression and holes."""
 
@@ -45,7 +47,7 @@ def what_waits(
     if SURELY_FITS * _used_bytes(marks) <= room_bytes:
         return []
     measure = _Measure(set(exclude), ignored, catalog, before)
-    return choose_waiting([measure.root(mark) for mark in marks], room_bytes)
+    return choose_waiting([measure.root(mark) for mark in marks], room_bytes, LARGE_FILE_BYTES)
 
 
 def _used_bytes(marks: Iterable[bytes]) -> int:
@@ -103,8 +105,23 @@ class _Measure:
                     else:
                         large[entry.name] = Part(entry.path, found.st_size, found.st_mtime_ns)
         part.new_bytes = max(0, size - self._known(part.path, large))
+        part.files = partial(self._files, self._mark, part.path)
         part.parts += large.values()
         part.changed_ns = max([part.changed_ns, *(below.changed_ns for below in part.parts)])
+
+    def _files(self, mark: bytes, folder: bytes) -> list[Part]:
+        """A folder's small files one by one, with what each has grown by."""
+        self._mark = mark
+        old = decode_listing(self._catalog.listing(folder))
+        files: list[Part] = []
+        for entry in self._entries(folder):
+            with contextlib.suppress(OSError):
+                found = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(found.st_mode) and found.st_size < LARGE_FILE_BYTES:
+                    before = old[entry.name][0].size if entry.name in old else 0
+                    new = max(0, found.st_size - before)
+                    files.append(Part(entry.path, new, found.st_mtime_ns))
+        return files
 
     def _folder_below(self, path: bytes, depth: int) -> Part:
         part = Part(path)

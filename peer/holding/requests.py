@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
+from chunking.formats import SHARE_HEADER_BYTES
 from datachannel.link import Stream
 from datachannel.messages import (
     LIST_ITEMS_MAX,
@@ -150,7 +151,7 @@ class HoldingHandler:
 
         def begin() -> None:
             if self.fairness is not None and not store.has(remote, request.name):
-                self.fairness.admit(remote, request.length)
+                self.fairness.admit(remote, SHARE_HEADER_BYTES + request.length)
             # Kept here by the thread itself: a link that is cut now must not lose sight of it.
             begun.append(store.begin_put(remote, request.name, request.header, request.length))
 

@@ -6,7 +6,7 @@ would take. No friend gets two shares of a pack, so what fits is not simply the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from peer.space.ledger import Account
@@ -114,17 +114,21 @@ class Part:
     changed_ns: int = 0
     """When anything in it last changed."""
     parts: list[Part] = field(default_factory=list)
+    files: Callable[[], Sequence[Part]] = tuple
+    """What lies right in it, file by file; only asked for when that does not fit together."""
 
     def whole_bytes(self) -> int:
         """All that is new in it."""
         return self.new_bytes + sum(part.whole_bytes() for part in self.parts)
 
 
-def choose_waiting(roots: Sequence[Part], room_bytes: int) -> list[Part]:
+def choose_waiting(roots: Sequence[Part], room_bytes: int, divide_from_bytes: int) -> list[Part]:
     """What must wait, so that the rest fits: the most recently changed goes first.
 
     What does not fit as a whole is divided, so that one huge folder does not keep out everything
-    beside it; what has nothing new never waits.
+    beside it; what has nothing new never waits. A folder's own files are told apart only for room
+    of `divide_from_bytes` or more. When none of them is as large, that happens once: what is left
+    of the room after it is less.
     """
     waiting: list[Part] = []
 
@@ -135,6 +139,8 @@ def choose_waiting(roots: Sequence[Part], room_bytes: int) -> list[Part]:
                 room -= whole
             elif part.parts and part.new_bytes <= room:
                 room = take(part.parts, room - part.new_bytes)
+            elif room >= divide_from_bytes and (files := part.files()):
+                room = take([*files, *part.parts], room)
             else:
                 waiting.append(part)
         return room

@@ -12,7 +12,18 @@ import pytest
 from bench.trees import compare_trees
 from chunking.formats import PACK_DATA, SHARE_HEADER_BYTES
 from datachannel.errors import Refusal, Unavailable
-from datachannel.messages import Found, Get, List, Listing, Put, RootPut
+from datachannel.link import Handler, Stream
+from datachannel.messages import (
+    Found,
+    Get,
+    List,
+    Listing,
+    Put,
+    Request,
+    RootPut,
+    Space,
+    SpaceQuery,
+)
 from datachannel.requests import delete_shares, get_root, get_share, list_shares, put_share
 from peer.backup import ship, survey
 from peer.backup.ship import PUTS_PER_FRIEND
@@ -202,8 +213,23 @@ async def test_what_a_full_friend_cannot_take_goes_elsewhere(tmp_path, files):
         assert (await group.restore(tmp_path / "back"))["ok"]
 
 
-async def test_with_too_little_room_the_night_fails_and_keeps_what_was_shipped(tmp_path, files):
+def with_much_room(honest: Handler) -> Handler:
+    async def boast(remote: MemberId, request: Request, stream: Stream) -> None:
+        if isinstance(request, SpaceQuery):
+            await stream.send(Space(1 << 40, 0, 1 << 40))
+            await stream.finish()
+        else:
+            await honest(remote, request, stream)
+
+    return boast
+
+
+async def test_when_friends_lie_about_their_room_the_night_fails_and_keeps_what_was_shipped(
+    tmp_path, files
+):
     async with small_group(tmp_path / "group", 2, limit_bytes=700_000) as group:
+        for holder in group.holders.values():
+            holder.handler = with_much_room(holder.handler)
         result = await group.backup(files)
         assert not result["ok"]
         assert "has no more room" in result["next_step"]

@@ -98,6 +98,21 @@ async def test_what_waits_stays_as_it_was_in_the_night_before(tmp_path: Path, ho
         assert back.read_bytes() == (home.films / "bird").read_bytes()
 
 
+async def test_of_one_wide_folder_the_newest_files_go_first(tmp_path: Path):
+    folder = tmp_path / "photos"
+    for day in range(1, 11):
+        write(folder / f"photo {day}", 100_000, day)
+    async with small_group(tmp_path / "group", 3) as group:
+        may_take(group, 3 * 580_000)
+        night = await group.backup(folder)
+        assert night["ok"], night
+        assert night["summary"]["waiting"] == 5
+        assert await restored(group, tmp_path / "back") == {f"photo {d}" for d in range(6, 11)}
+        may_take(group, 3 * 10 * MB)
+        assert (await group.backup())["summary"]["waiting"] == 0
+        assert len(await restored(group, tmp_path / "again")) == 10
+
+
 async def test_where_nothing_fits_the_person_hears_what_to_give(tmp_path: Path, home: Home):
     async with small_group(tmp_path / "group", 3) as group:
         may_take(group, 30_000)

@@ -166,7 +166,7 @@ parts = st.recursive(
 
 @given(st.lists(parts, max_size=4), st.integers(0, 500))
 def test_what_does_not_wait_fits(roots, room):
-    waiting = choose_waiting(roots, room)
+    waiting = choose_waiting(roots, room, 10)
     taken = sum(root.whole_bytes() for root in roots) - sum(one.whole_bytes() for one in waiting)
     assert taken <= room
     assert all(one.whole_bytes() > 0 for one in waiting)
@@ -174,7 +174,7 @@ def test_what_does_not_wait_fits(roots, room):
 
 @given(st.lists(parts, max_size=4))
 def test_nothing_waits_where_all_fits(roots):
-    assert choose_waiting(roots, sum(root.whole_bytes() for root in roots)) == []
+    assert choose_waiting(roots, sum(root.whole_bytes() for root in roots), 0) == []
 
 
 def paths(waiting: list[Part]) -> list[bytes]:
@@ -183,15 +183,22 @@ def paths(waiting: list[Part]) -> list[bytes]:
 
 def test_the_most_recently_changed_goes_first():
     roots = [Part(b"/old", 10, 1), Part(b"/new", 10, 3), Part(b"/between", 10, 2)]
-    assert paths(choose_waiting(roots, 20)) == [b"/old"]
-    assert paths(choose_waiting(roots, 10)) == [b"/between", b"/old"]
+    assert paths(choose_waiting(roots, 20, 0)) == [b"/old"]
+    assert paths(choose_waiting(roots, 10, 0)) == [b"/between", b"/old"]
 
 
 def test_a_folder_that_does_not_fit_is_divided():
     home = Part(b"/home", 5, 9, [Part(b"/home/films", 500, 2), Part(b"/home/letters", 20, 9)])
-    assert paths(choose_waiting([home, Part(b"/photos", 30, 1)], 60)) == [b"/home/films"]
-    assert paths(choose_waiting([home], 3)) == [b"/home"]
+    assert paths(choose_waiting([home, Part(b"/photos", 30, 1)], 60, 0)) == [b"/home/films"]
+    assert paths(choose_waiting([home], 3, 0)) == [b"/home"]
 
 
 def test_what_has_nothing_new_never_waits():
-    assert choose_waiting([Part(b"/a", 0, 1, [Part(b"/a/b", 0, 1)])], 0) == []
+    assert choose_waiting([Part(b"/a", 0, 1, [Part(b"/a/b", 0, 1)])], 0, 0) == []
+
+
+def test_the_files_of_a_folder_that_does_not_fit_are_told_apart_where_there_is_room():
+    photos = [Part(b"/p/%d" % number, 10, number) for number in range(9)]
+    folder = Part(b"/p", 90, 8, [Part(b"/p/sub", 5, 7)], lambda: photos)
+    assert paths(choose_waiting([folder], 25, 20)) == [b"/p/%d" % n for n in range(6, -1, -1)]
+    assert paths(choose_waiting([folder], 25, 26)) == [b"/p"]
