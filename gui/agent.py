@@ -39,7 +39,9 @@ def pages_file(state: StateFolder) -> Path:
     return state.home / PAGES_FILE
 
 
-async def run_agent(state: StateFolder, entry: Entry, *, scheduled: bool = True) -> None:
+async def run_agent(
+    state: StateFolder, entry: Entry, *, scheduled: bool = True, take_over: bool = False
+) -> None:
     """The agent of this folder, until cancelled. Raises AlreadyRunning, Problem, StateError."""
     state.prepare()
     with state.lock_of(LOCK_FILE):
@@ -60,7 +62,10 @@ async def run_agent(state: StateFolder, entry: Entry, *, scheduled: bool = True)
                     await desk.joined.wait()
                     await run_blocking(integrate_new_member, state)
                 await entry.run_agent(
-                    state, lambda service: _at_the_desk(desk, service), scheduled=scheduled
+                    state,
+                    lambda service: _at_the_desk(desk, service),
+                    scheduled=scheduled,
+                    take_over=take_over,
                 )
             finally:
                 await jobs.close()

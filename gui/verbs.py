@@ -50,8 +50,14 @@ def open_link(wishes: Wishes, link: str, browser: bool) -> None:
 
 @click.command(cls=Verb)
 @click.option("--no-schedule", is_flag=True, help="Let no backup come by itself.")
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="Go on here although another computer backs up with the same recovery words; that one "
+    "stops.",
+)
 @pass_wishes
-def agent(wishes: Wishes, no_schedule: bool) -> None:
+def agent(wishes: Wishes, no_schedule: bool, take_over: bool) -> None:
     """Be this member, in the foreground, until SIGTERM or Ctrl-C; serves the pages too."""
     from gui.agent import run_agent
 
@@ -63,7 +69,8 @@ def agent(wishes: Wishes, no_schedule: bool) -> None:
     else:
         output.warn("In no group yet; `covey url` prints where to join one. Ctrl-C ends it.")
     with contextlib.suppress(ToldToEnd):
-        running.run(run_agent(state, wishes.entry(), scheduled=not no_schedule))
+        scheduled = not no_schedule
+        running.run(run_agent(state, wishes.entry(), scheduled=scheduled, take_over=take_over))
 
 
 def _open(wishes: Wishes, page: str, *, browser: bool) -> None:

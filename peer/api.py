@@ -297,6 +297,9 @@ class ApiClient:
     def check(self, what: str = "listings", percent: float = 100) -> AsyncIterator[Event]:
         return self._events("check", what=what, percent=percent)
 
+    def leave(self, now: bool = False) -> AsyncIterator[Event]:
+        return self._events("leave", now=now)
+
     def doctor(self) -> AsyncIterator[Event]:
         return self._events("doctor")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import random
 import secrets as system_secrets
@@ -21,6 +22,7 @@ from typing import Any
 from chunking.keys import MemberKeys
 from datachannel.bandwidth import Limits
 from datachannel.engines import BestEngine
+from datachannel.errors import Unavailable
 from datachannel.mapping import Mapper, MappingEngine
 from datachannel.mesh import Mesh
 from datachannel.rendezvous import Rendezvous
@@ -43,6 +45,7 @@ from peer.group import GroupFriends
 from peer.holding.requests import HoldingHandler
 from peer.holding.store import ShareStore
 from peer.installation import Installation
+from peer.leaving import Leaving
 from peer.limiting import Limiting
 from peer.member import Emit, Engine, Member
 from peer.nightly.keeper import Keeper
@@ -50,12 +53,15 @@ from peer.nightly.real import real_keeper
 from peer.node import Identity, Node, local_time
 from peer.offering import Offering
 from peer.politeness import Traffic
-from peer.service import Event
+from peer.service import Event, Problem
 from peer.space.fairness import Fairness
 from peer.state import Config, Secrets, StateError, StateFolder, drop_unfinished
+from peer.upkeep.partings import Partings
 from peer.upkeep.renew import open_catalog
 from peer.upkeep.watching import watch_presence
-from signaling.messages import member_id_of
+from signaling.messages import MemberId, member_id_of
+
+log = logging.getLogger("covey.peer")
 
 BYTE_WORKERS = max(1, min(4, os.cpu_count() or 1))
 EXPIRE_EVERY_S = 3600.0
@@ -85,6 +91,7 @@ class Assembly:
     group: GroupFriends
     engine: BestEngine
     keeper: Keeper
+    leaving: Leaving
 
 
 async def _expire_held(store: ShareStore) -> None:
@@ -116,6 +123,8 @@ async def assemble(state: StateFolder, config: Config, secrets: Secrets) -> Asyn
         _assemble(state, config, secrets, servers, spare) as assembly,
     ):
         yield assembly
+    if assembly.leaving.is_gone.is_set():
+        await run_blocking(state.wipe)
 
 
 def _jitter() -> random.Random:
@@ -260,7 +269,34 @@ async def _assemble(
         keep_nights,
         wanted=config.nights,
     )
-    node = Node(member, friends, offering, identity, local_time, examine, limiting, keeper)
+
+    async def announce_leaving(leaving: int) -> None:
+        card = card_of(credentials, config.member_name, store.limit_bytes, installation, leaving)
+        handler.handed_over.clear()
+        await rendezvous.update_card(card)
+
+    leaving = Leaving(
+        friends,
+        store,
+        run_blocking,
+        announce=announce_leaving,
+        leave=rendezvous.leave,
+        handed_over=handler.handed_over,
+    )
+    node = Node(member, friends, offering, identity, local_time, examine, limiting, keeper, leaving)
+
+    async def take_from(leaver: MemberId) -> bool:
+        try:
+            async for event in node.take_from(leaver):
+                if event["event"] == "done":
+                    log.info("%s", event["message"])
+        except (Problem, Unavailable) as error:
+            log.info("what a friend who leaves keeps is not taken yet: %s", error)
+            return False
+        return True
+
+    partings = Partings(member, friends, store, take_from)
+    handler.farewells = partings.to_tell
     tasks = [
         asyncio.create_task(friends.run()),
         asyncio.create_task(mesh.run()),
@@ -268,12 +304,13 @@ async def _assemble(
         asyncio.create_task(watch(own_addresses, wall_s, friends.check)),
         asyncio.create_task(_expire_held(store)),
         asyncio.create_task(watch_presence(member, friends)),
+        asyncio.create_task(partings.run()),
         asyncio.create_task(watch_tags(run_blocking, member)),
     ]
     if maps_ports():
         tasks.append(asyncio.create_task(mapper.run()))
     try:
-        yield Assembly(node, member, friends, engine, keeper)
+        yield Assembly(node, member, friends, engine, keeper, leaving)
     finally:
         await mesh.close()
         for task in tasks:

@@ -29,6 +29,10 @@ class _Check(msgspec.Struct, forbid_unknown_fields=True):
     percent: float = 100
 
 
+class _Leave(msgspec.Struct, forbid_unknown_fields=True):
+    now: bool = False
+
+
 class _Rule(msgspec.Struct, forbid_unknown_fields=True):
     rule: str
 
@@ -128,5 +132,6 @@ STREAMS: dict[str, type[msgspec.Struct]] = {
     "backup": _Nothing,
     "restore": _Restore,
     "check": _Check,
+    "leave": _Leave,
     "doctor": _Nothing,
 }

@@ -11,6 +11,7 @@ from datachannel.engine import LinkInfo
 from datachannel.link import PeerSession
 from datachannel.mesh import Mesh
 from datachannel.rendezvous import Friend, JoinRefused, Rendezvous
+from datachannel.roster import Farewell
 from peer.finding.servers import KnownServers
 from peer.finding.spare import SpareServers
 from peer.installation import Installation
@@ -45,6 +46,15 @@ class GroupFriends:
     def members(self) -> Mapping[MemberId, Friend]:
         """See Friends."""
         return self._rendezvous.members()
+
+    @property
+    def farewells(self) -> Mapping[MemberId, Farewell]:
+        """Who has said goodbye, with the card that says so."""
+        return self._rendezvous.farewells
+
+    def bid_farewell(self, member: MemberId, sealed: bytes) -> bool:
+        """A goodbye that was kept or passed on: whether it counts."""
+        return self._rendezvous.bid_farewell(member, sealed)
 
     async def session(self, member: MemberId) -> PeerSession:
         """See Friends."""

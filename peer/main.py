@@ -21,6 +21,7 @@ from peer.finding.real import find_for_joining
 from peer.finding.routers import maps_ports
 from peer.installation import Installation, new_installation
 from peer.jobs import run_job
+from peer.leaving import Leaving
 from peer.member import Emit
 from peer.nightly.real import nights_come
 from peer.restore.recover import recover_member
@@ -32,6 +33,8 @@ MASTER_BYTES = 32
 DEFAULT_OFFER_BYTES = 10 * 10**9
 LOCK_WAIT_S = 5.0
 LOCK_RETRY_S = 0.1
+TELL_S = 0.5
+"""For whoever asked to leave to hear that it is done, before the agent ends."""
 
 
 async def examine_alone(state: StateFolder, server: str | None) -> AsyncIterator[Event]:
@@ -108,7 +111,23 @@ async def run_agent(
         serve_api(assembly.node, state.api_file, random_bytes=random_bytes),
     ):
         await assembly.engine.fast()  # tried out now, so that no first link waits for it
-        await assembly.keeper.run(assembly.node, scheduled=scheduled and nights_come())
+        nights = assembly.keeper.run(assembly.node, scheduled=scheduled and nights_come())
+        await _until_gone(asyncio.create_task(nights), assembly.leaving)
+
+
+async def _until_gone(nights: asyncio.Task[None], leaving: Leaving) -> None:
+    """Until the agent is cancelled, or the member has left its group and nothing is left to do."""
+    gone = asyncio.create_task(leaving.is_gone.wait())
+    try:
+        await asyncio.wait([nights, gone], return_when=asyncio.FIRST_COMPLETED)
+        if nights.done():
+            nights.result()
+        else:
+            await asyncio.sleep(TELL_S)
+    finally:
+        for task in (nights, gone):
+            task.cancel()
+        await asyncio.gather(nights, gone, return_exceptions=True)
 
 
 async def join(

@@ -41,6 +41,11 @@ class FriendCard(Protocol):
     @property
     def offer_bytes(self) -> int: ...
 
+    @property
+    def leaving(self) -> int:
+        """Of `datachannel.credentials`: STAYS, or GOING while it hands over what it holds."""
+        ...
+
 
 class Friend(Protocol):
     """A member of the group other than this one, as the server and its card tell."""

@@ -308,6 +308,13 @@ class Service(Protocol):
         """
         ...
 
+    def leave(self, now: bool = False) -> AsyncIterator[Event]:
+        """Leave the group for good: hand over what is held, unless `now`, and say goodbye.
+
+        After `done` there is no member here any more, and the agent ends.
+        """
+        ...
+
     def doctor(self) -> AsyncIterator[Event]:
         """Look for what is wrong with the network, the disk and the clock.
 

@@ -53,6 +53,14 @@ CONFIG_VERSION = 1
 SCRATCH_PREFIX = "scratch-"
 """Folders of the state folder with what is on its way; nothing in them outlives its job."""
 _KEYRING_SERVICE = "covey"
+_CATALOG_FILES = [
+    f"catalog.sqlite{end}{more}" for end in ("", ".damaged") for more in ("", "-shm", "-wal")
+]
+_OWN_FILES = (
+    *("secrets.json", "root", "api.json", "sheet", "journal.json", "statements", "farewells"),
+    *_CATALOG_FILES,
+)
+_OWN_FOLDERS = ("spool", "held", "server")
 
 
 class StateError(Exception):
@@ -129,6 +137,8 @@ class Keyring(Protocol):
     def get_password(self, service: str, username: str) -> str | None: ...
 
     def set_password(self, service: str, username: str, password: str) -> None: ...
+
+    def delete_password(self, service: str, username: str) -> None: ...
 
 
 def default_home() -> Path:
@@ -363,6 +373,22 @@ class StateFolder:
         except OSError:
             return None
         return None
+
+    def wipe(self) -> None:
+        """Be no member any more: the config goes first, then the keys and all that was kept.
+
+        Nothing goes that Covey has not put there. Hold the lock meanwhile.
+        """
+        self.config_file.unlink(missing_ok=True)
+        sync_folder(self.home)
+        if self._keyring is not None:
+            with contextlib.suppress(keyring.errors.KeyringError):
+                self._keyring.delete_password(_KEYRING_SERVICE, self._keyring_user())
+        for name in _OWN_FILES:
+            (self.home / name).unlink(missing_ok=True)
+        for name in _OWN_FOLDERS:
+            shutil.rmtree(self.home / name, ignore_errors=True)
+        drop_unfinished(self.home)
 
     def _write_config(self, config: Config) -> None:
         write_atomic(self.config_file, msgspec.json.format(msgspec.json.encode(config), indent=2))

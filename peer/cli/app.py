@@ -22,6 +22,7 @@ from peer.cli import (
     doctor,
     history,
     ignore,
+    leaving,
     limits,
     looking,
     membership,
@@ -105,6 +106,7 @@ for _verb in (
     nights.pause,
     nights.activity,
     membership.move_server,
+    leaving.leave,
     serving.serve,
 ):
     covey.add_command(_verb)

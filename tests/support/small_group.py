@@ -47,6 +47,7 @@ class Card:
 
     name: str
     offer_bytes: int = 1 << 30
+    leaving: int = 0
 
 
 @dataclass

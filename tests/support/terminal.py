@@ -50,9 +50,15 @@ class FakeEntry:
             yield self.service
 
     async def run_agent(
-        self, state: StateFolder, beside: Any = None, *, scheduled: bool = True
+        self,
+        state: StateFolder,
+        beside: Any = None,
+        *,
+        scheduled: bool = True,
+        take_over: bool = False,
     ) -> None:
         self.agents += 1
+        self.take_over = take_over
         self.scheduled = scheduled
 
     async def join(self, state: StateFolder, **wish: Any) -> Joined:
