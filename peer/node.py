@@ -11,7 +11,6 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 from chunking import chunker
@@ -30,10 +29,8 @@ from peer.service import CHECKS, Answer, Event, Problem
 from peer.upkeep import drill
 from peer.upkeep.care import Care
 from peer.upkeep.check import Check
-from peer.upkeep.handover import HandOver
 from peer.upkeep.history import drop_snapshot, end_hold, history, hold_warning, set_keep
 from peer.upkeep.renew import rebuild
-from signaling.messages import MemberId
 
 READY_S = 15.0
 """How long a command waits for the server and the first friends."""
@@ -86,12 +83,6 @@ class Held(Protocol):
     async def give(self, offer_bytes: int) -> None: ...
 
 
-class Leave(Protocol):
-    """The way out of the group (peer.leaving)."""
-
-    async def run(self, emit: Emit, *, now: bool) -> Event: ...
-
-
 class Nights(Protocol):
     """When nights come by themselves, and what came of those before (peer.nightly.keeper)."""
 
@@ -125,12 +116,11 @@ class Node(Looking):
         examine: Work,
         limiting: Limiting,
         nights: Nights,
-        leaving: Leave | None = None,
     ) -> None:
         super().__init__(member, self._reached)
         self._group, self._held = group, held
         self._identity, self._wall_text, self._examine = identity, wall_text, examine
-        self._limiting, self._nights, self._leaving = limiting, nights, leaving
+        self._limiting, self._nights = limiting, nights
         self._acquaintance = Acquaintance(member, held)
         self._doing = ""
 
@@ -294,12 +284,15 @@ class Node(Looking):
 
         async def work(emit: Emit) -> Event:
             await self._ready()
+            care = Care(self._m, self._held, emit)
             try:
                 async with self._nights.night(len(self._m.friends.members())) as ended:
                     night = await Night(self._m, emit).run()
                     ended(night)
-            finally:
-                await Care(self._m, self._held, emit).run()
+            except Problem:
+                await care.run()
+                raise
+            await care.run()
             return await drill.drill_after(night, self._m, emit, seed=self._seed())
 
         return self._exclusive("backing up", work)
@@ -369,16 +362,6 @@ class Node(Looking):
             ).run()
 
         return self._exclusive("checking", work)
-
-    def leave(self, now: bool = False) -> AsyncIterator[Event]:
-        """See Service."""
-        if self._leaving is None:
-            raise Problem("This member cannot leave from here.")
-        return self._exclusive("leaving", partial(self._leaving.run, now=now))
-
-    def take_from(self, leaver: MemberId) -> AsyncIterator[Event]:
-        """Bring elsewhere what a friend who is leaving keeps for us."""
-        return self._exclusive("moving", lambda emit: HandOver(self._m, leaver, emit).run())
 
     def doctor(self) -> AsyncIterator[Event]:
         """See Service."""

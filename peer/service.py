@@ -10,7 +10,8 @@ Paths are `str` as `os.fsdecode` makes them: a byte that is not UTF-8 becomes a 
 Long work answers with events, in order, the last of which is `done`:
 
     {"event": "progress",
-     "stage": "scan" | "ship" | "finish" | "fetch" | "wait" | "write" | "check" | "drill",
+     "stage": "scan" | "ship" | "finish" | "fetch" | "wait" | "write" | "check" | "drill" |
+              "care",
      "files", "files_total", "bytes", "bytes_total", "shipped_bytes", "rate", "seconds_left",
      "friends": {name: shares}, "waiting_for": [name],
     }                                            totals and seconds_left are None while unknown
