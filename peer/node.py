@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from chunking import chunker
@@ -29,8 +30,10 @@ from peer.service import CHECKS, Answer, Event, Problem
 from peer.upkeep import drill
 from peer.upkeep.care import Care
 from peer.upkeep.check import Check
+from peer.upkeep.handover import HandOver
 from peer.upkeep.history import drop_snapshot, end_hold, history, hold_warning, set_keep
 from peer.upkeep.renew import rebuild
+from signaling.messages import MemberId
 
 READY_S = 15.0
 """How long a command waits for the server and the first friends."""
@@ -83,6 +86,12 @@ class Held(Protocol):
     async def give(self, offer_bytes: int) -> None: ...
 
 
+class Leave(Protocol):
+    """The way out of the group (peer.leaving)."""
+
+    async def run(self, emit: Emit, *, now: bool) -> Event: ...
+
+
 class Nights(Protocol):
     """When nights come by themselves, and what came of those before (peer.nightly.keeper)."""
 
@@ -116,11 +125,12 @@ class Node(Looking):
         examine: Work,
         limiting: Limiting,
         nights: Nights,
+        leaving: Leave | None = None,
     ) -> None:
         super().__init__(member, self._reached)
         self._group, self._held = group, held
         self._identity, self._wall_text, self._examine = identity, wall_text, examine
-        self._limiting, self._nights = limiting, nights
+        self._limiting, self._nights, self._leaving = limiting, nights, leaving
         self._acquaintance = Acquaintance(member, held)
         self._doing = ""
 
@@ -362,6 +372,16 @@ class Node(Looking):
             ).run()
 
         return self._exclusive("checking", work)
+
+    def leave(self, now: bool = False) -> AsyncIterator[Event]:
+        """See Service."""
+        if self._leaving is None:
+            raise Problem("This member cannot leave from here.")
+        return self._exclusive("leaving", partial(self._leaving.run, now=now))
+
+    def take_from(self, leaver: MemberId) -> AsyncIterator[Event]:
+        """Bring elsewhere what a friend who is leaving keeps for us."""
+        return self._exclusive("moving", lambda emit: HandOver(self._m, leaver, emit).run())
 
     def doctor(self) -> AsyncIterator[Event]:
         """See Service."""
