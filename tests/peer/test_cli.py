@@ -462,6 +462,28 @@ def test_an_agent_can_be_told_to_let_no_backup_come_by_itself(member: Terminal):
     assert not member.entry.scheduled
 
 
+def test_an_agent_can_be_told_to_take_over_from_another_computer(member: Terminal):
+    assert member("agent", "--take-over").exit_code == 0
+    assert member.entry.take_over
+
+
+def test_nobody_leaves_without_being_asked_or_saying_so(member: Terminal, at_terminal):
+    result = member("leave", typed="n\n")
+    assert result.exit_code == 1
+    assert "Nothing was changed" in result.stderr
+    assert member.entry.service.calls == []
+    assert member("leave", typed="y\n").exit_code == 0
+    assert member.json("leave", "--yes", "--now")[0] == 0
+    assert member.entry.service.calls == [("leave", False), ("leave", True)]
+
+
+def test_a_script_has_to_say_that_leaving_is_meant(member: Terminal):
+    code, answer = member.json("leave")
+    assert (code, answer["code"]) == (1, "not_agreed")
+    assert "--yes" in answer["next_step"]
+    assert member.entry.service.calls == []
+
+
 def test_backups_that_come_by_themselves_are_told_of_and_switched(member: Terminal):
     assert "The next backup is due" in member("nights").stdout
     assert "only when you ask: covey backup" in member("nights", "off").stdout
@@ -484,6 +506,7 @@ def test_help_names_every_verb():
             "pause",
             "activity",
             "move-server",
+            "leave",
             "serve",
             "integrate",
             "open",

@@ -192,6 +192,10 @@ class FakeService:
             self.kept.remove(path)
         return self.kept
 
+    def leave(self, now: bool = False) -> AsyncIterator[Event]:
+        self.calls.append(("leave", now))
+        return self._play()
+
     def doctor(self) -> AsyncIterator[Event]:
         self.calls.append(("doctor", None))
         return self._play()

@@ -39,6 +39,7 @@ class FakeEntry:
     asked: list[dict[str, Any]] = field(default_factory=list)
     agents: int = 0
     scheduled: bool = True
+    take_over: bool = False
     on_join: Callable[[], None] = lambda: None
     problem: Exception | None = None
 
