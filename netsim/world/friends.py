@@ -52,51 +52,66 @@ class Server:
         self.network = network
         self.up = True
         self._cards: dict[MemberId, MemberCard] = {}
-        self._online: dict[MemberId, SimGroup] = {}
+        self._running: dict[MemberId, SimGroup] = {}
+        self._online: dict[MemberId, None] = {}
         self._lost: dict[MemberId, asyncio.TimerHandle] = {}
 
     def join(self, group: SimGroup, card: MemberCard) -> None:
-        """A member that has proven to be one is there."""
+        """A member that has proven to be one runs and calls the server, with this card."""
+        self._running[group.member] = group
+        group.card = card
+        self._see(group)
+
+    def leave(self, member: MemberId, *, politely: bool) -> None:
+        """A member runs no more. Politely, it says so."""
+        self._running.pop(member, None)
+        if politely and self.up and self.network.reaches_server(member):
+            self._give_up(member)
+        else:
+            self._lose(member)
+
+    def group_of(self, member: MemberId) -> SimGroup | None:
+        """A member that can be called through the server."""
+        group = self._running.get(member)
+        return group if group is not None and group.reached else None
+
+    def check(self) -> None:
+        """The network has changed, or the server: see who is there still, or there again."""
+        for member in list(self._online):
+            if member not in self._running or not self._running[member].reached:
+                self._lose(member)
+        for group in list(self._running.values()):
+            self._see(group)
+
+    def _see(self, group: SimGroup) -> None:
+        if not group.reached:
+            return
         lost = self._lost.pop(group.member, None)
         if lost is not None:
             lost.cancel()
-        self._cards[group.member] = card
-        self._online[group.member] = group
+        self._cards[group.member] = group.card
+        self._online[group.member] = None
         self._tell_soon()
 
-    def leave(self, member: MemberId) -> None:
-        """A member has closed its connection."""
-        if self._online.pop(member, None) is not None:
-            self._tell_soon()
-
-    def lose(self, member: MemberId) -> None:
-        """A member has vanished; it counts as online until its lease is over."""
+    def _lose(self, member: MemberId) -> None:
+        """It counts as online until its lease is over; one that nobody renews while we are down."""
         if member in self._online and member not in self._lost:
             loop = asyncio.get_running_loop()
             self._lost[member] = loop.call_later(LEASE_S, self._give_up, member)
 
     def _give_up(self, member: MemberId) -> None:
-        self._lost.pop(member, None)
-        self.leave(member)
-
-    def group_of(self, member: MemberId) -> SimGroup | None:
-        """Where a member that is online can be called."""
-        return self._online.get(member)
-
-    def check(self) -> None:
-        """The network has changed: see who is still there, and who is there again."""
-        for member, group in list(self._online.items()):
-            if not (self.up and self.network.reaches_server(member)):
-                self.lose(member)
-            elif member in self._lost and group.is_running:
-                self._lost.pop(member).cancel()
-        self._tell_soon()
+        lost = self._lost.pop(member, None)
+        if lost is not None:
+            lost.cancel()
+        if member in self._online:
+            del self._online[member]
+            self._tell_soon()
 
     def _tell_soon(self) -> None:
         asyncio.get_running_loop().call_later(TELL_S, self._tell)
 
     def _tell(self) -> None:
-        for group in list(self._online.values()):
+        for group in self._running.values():
             if group.reached:
                 group.hear(self._cards, self._online)
 
@@ -111,7 +126,8 @@ class SimGroup:
     def __init__(self, server: Server, card: MemberCard, handler: Handler, tasks: Tasks) -> None:
         self.member = card.member_id
         self.is_running = True
-        self._server, self._network, self._card = server, server.network, card
+        self.card = card
+        self._server, self._network = server, server.network
         self._handler, self._tasks = handler, tasks
         self._known: dict[MemberId, SimFriend] = {}
         self._open: dict[MemberId, PeerSession] = {}
@@ -157,11 +173,7 @@ class SimGroup:
         if session is not None and not session.closed:
             return session
         other = self._server.group_of(member)
-        if (
-            other is None
-            or not (other.is_running and other.reached and self.reached)
-            or not self._network.passes(self.member, member)
-        ):
+        if other is None or not (self.reached and self._network.passes(self.member, member)):
             await asyncio.sleep(DIAL_S_MAX)
             raise Unavailable("the friend did not answer in time")
         near, far = self._network.connect(self.member, member)
@@ -236,14 +248,10 @@ class SimGroup:
 
     def announce(self, offer_bytes: int) -> None:
         """Tell the group how much is given from now on."""
-        self._card = replace(self._card, offer_bytes=offer_bytes)
         if self.is_running:
-            self._server.join(self, self._card)
+            self._server.join(self, replace(self.card, offer_bytes=offer_bytes))
 
     def stop(self, *, politely: bool) -> None:
         """This computer is off; politely, the server is told."""
         self.is_running = False
-        if politely:
-            self._server.leave(self.member)
-        else:
-            self._server.lose(self.member)
+        self._server.leave(self.member, politely=politely)

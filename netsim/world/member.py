@@ -47,12 +47,13 @@ class Nights:
 
     done: int = 0
     failed: int = 0
+    last_ok: bool = False
     last_text: str = ""
     journal: Done = field(default_factory=lambda: Done(0))
 
 
 class Computer:
-    """A member's computer. `told` hears of each night that ended, with its event."""
+    """A member's computer. `begins` hears of each night, and `ended` of its last event."""
 
     def __init__(
         self,
@@ -64,7 +65,8 @@ class Computer:
         server: Server,
         trace: Trace,
         clock: WallClock,
-        told: Callable[[Computer, Event], None],
+        begins: Callable[[Computer], None],
+        ended: Callable[[Computer, Event], None],
         touched: Callable[[MemberId, MemberId], None],
         blame: Callable[[BaseException], None],
     ) -> None:
@@ -78,11 +80,16 @@ class Computer:
         self.parts: Parts | None = None
         self.needs_recovery = False
         self._server, self._trace = server, trace
-        self._told, self._touched = told, touched
+        self._begins, self._ended, self._touched = begins, ended, touched
         self._tasks = Tasks(blame)
 
     def __repr__(self) -> str:
         return self.name
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a night or a restore is under way."""
+        return self.parts is not None and self.parts.member.busy.locked()
 
     # --- on and off -------------------------------------------------------------------------
 
@@ -158,6 +165,7 @@ class Computer:
         try:
             if self.needs_recovery:
                 await self._recover(self.parts)
+            self._begins(self)
             event = await _last(self.parts.node.backup())
         except Problem as problem:
             event = {"event": "done", "ok": False, "message": str(problem)}
@@ -171,9 +179,10 @@ class Computer:
             self.nights.journal = Done(
                 journal.since_ns, journal.succeeded_ns, tried_ns=now_ns, failures=failures
             )
+        self.nights.last_ok = event["ok"]
         self.nights.last_text = str(event.get("message", ""))
         self._trace.note("night", self.name, event["ok"], self.nights.last_text)
-        self._told(self, event)
+        self._ended(self, event)
         return event
 
     async def _recover(self, parts: Parts) -> None:
@@ -184,6 +193,13 @@ class Computer:
         if not event["ok"]:
             raise Problem(event["message"])
         self.needs_recovery = False
+
+    async def restore_all(self) -> Event:
+        """Bring the newest snapshot back to where it was."""
+        assert self.parts is not None
+        async with self.parts.member.busy:
+            pass  # a night that is under way comes first
+        return await _last(self.parts.node.restore("latest", "/"))
 
 
 async def _last(events: AsyncIterator[Event]) -> Event:

@@ -26,6 +26,8 @@ class Person:
     def __init__(self, folder: Path, chance: random.Random) -> None:
         self._folder, self._chance = folder, chance
         self._made = 0
+        self.seen: Look = {}
+        """What was there when it was last asked for."""
 
     def begin(self, now_ns: int) -> None:
         """Have some files."""
@@ -47,6 +49,11 @@ class Person:
     def look(self) -> Look:
         """What is there."""
         return {path.name: _hash(path) for path in self._files()}
+
+    def sweep(self) -> None:
+        """Delete everything."""
+        for path in self._files():
+            path.unlink()
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.iterdir())

@@ -1,0 +1,237 @@
+"""What must hold in a world after every event, whatever happened. The first breach ends the run.
+
+    rebuildable   a snapshot that its owner was told is safe: of each pack that it needs, enough
+                  different shares lie on disks that are not gone for good
+    named         every share's bytes have its name
+    within offer  nobody holds more than it offers, and what it believes to hold it holds
+    fair          nobody takes more than it offers
+    no strangers  nobody from outside the group has had an effect
+
+All of it is read from the disks and knows nothing of what the members believe. It is kept up to
+date by looking at those folders alone that a request may have changed (`touched`), and in full by
+`check_all`. What must hold only after a quiet week is in `quiet.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chunking.formats import SHARE_HEADER_BYTES, FormatError
+from chunking.share import ShareHasher
+from netsim.world.member import Computer
+from peer.holding.disk import size_below
+from peer.holding.layout import Layout
+from signaling.messages import MemberId
+
+
+class Violation(Exception):
+    """What must hold does not; the text says what, and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A pack that a safe snapshot needs: any `needed` of its shares."""
+
+    pack: bytes
+    needed: int
+    shares: tuple[bytes, ...]
+
+
+@dataclass(slots=True)
+class _Folder:
+    """What one holder has of one owner: name -> bytes of the file."""
+
+    shares: dict[bytes, int] = field(default_factory=dict)
+    total: int = 0
+
+
+class Watch:
+    """Looks at the disks of all computers."""
+
+    def __init__(
+        self, computers: Mapping[MemberId, Computer], *, losses_count: bool = True
+    ) -> None:
+        """Without `losses_count`, lost packs are noted (`lost`) and are no breach: a world whose
+        members leave faster than anybody can repair."""
+        self._computers, self._losses_count = computers, losses_count
+        self._folders: dict[tuple[MemberId, MemberId], _Folder] = {}
+        self._dirty: dict[tuple[MemberId, MemberId], None] = {}
+        self._holders: dict[bytes, int] = {}
+        """How many disks have a share."""
+        self._needs: dict[MemberId, dict[bytes, Need]] = {}
+        self._roots: dict[MemberId, tuple[int, int]] = {}
+        self._need_of: dict[bytes, tuple[MemberId, bytes]] = {}
+        self.lost: set[tuple[MemberId, bytes]] = set()
+        self.checks = 0
+
+    # --- what happened ----------------------------------------------------------------------
+
+    def touched(self, holder: MemberId, owner: MemberId) -> None:
+        """A request of `owner` at `holder` is over; look there."""
+        if owner not in self._computers:
+            raise Violation(f"{self._name(holder)} answered a request of a stranger")
+        self._dirty[holder, owner] = None
+        self.check()
+
+    def disk_gone(self, holder: MemberId) -> None:
+        """All that a computer held is gone."""
+        for one, owner in list(self._folders):
+            if one == holder:
+                self._dirty[one, owner] = None
+        self.check()
+
+    def reported_safe(self, owner: MemberId) -> None:
+        """An owner was just told that its snapshot is safe: from now on it must be."""
+        self._learn_needs(owner)
+        for need in self._needs[owner].values():
+            self._check_need(owner, need)
+
+    def _learn_needs(self, owner: MemberId) -> None:
+        """What an owner's newest root record needs: older packs may go as soon as it is written."""
+        computer = self._computers[owner]
+        if computer.parts is None:
+            return
+        found = os.stat(computer.disk.home / "root")
+        if self._roots.get(owner) == (stamp := (found.st_ino, found.st_mtime_ns)):
+            return
+        self._roots[owner] = stamp
+        self.forgotten(owner)
+        rows = computer.parts.member.catalog.packs()
+        needs = {bytes(r.id): Need(r.id, r.needed, tuple(r.shares)) for r in rows if r.safe}
+        self._needs[owner] = needs
+        for need in needs.values():
+            for name in need.shares:
+                self._need_of[name] = owner, need.pack
+
+    def forgotten(self, owner: MemberId) -> None:
+        """An owner is gone for good: nobody needs its backups."""
+        for need in self._needs.pop(owner, {}).values():
+            for name in need.shares:
+                self._need_of.pop(name, None)
+
+    # --- looking ----------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Look where something may have changed. Raises Violation."""
+        self.checks += 1
+        dirty, self._dirty = self._dirty, {}
+        for holder, owner in dirty:
+            self._look(holder, owner)
+
+    def check_all(self) -> None:
+        """Look at everything, down to the last byte. Raises Violation."""
+        for holder in self._computers:
+            for owner in self._computers:
+                self._look(holder, owner, anew=True)
+            self._check_sum(self._computers[holder])
+        for owner, needs in self._needs.items():
+            for need in needs.values():
+                self._check_need(owner, need)
+
+    def spare(self, owner: MemberId) -> int | None:
+        """How many more shares of the thinnest pack may go; None before the first safe snapshot."""
+        needs = self._needs.get(owner, {}).values()
+        return min((self._there(need) - need.needed for need in needs), default=None)
+
+    def stored_bytes(self) -> int:
+        """On all disks together, of shares."""
+        return sum(folder.total for folder in self._folders.values())
+
+    def _look(self, holder: MemberId, owner: MemberId, *, anew: bool = False) -> None:
+        computer = self._computers[holder]
+        folder = Layout(computer.disk.home / "held").owner(owner) / "shares"
+        before = self._folders.get((holder, owner), _Folder())
+        now = _Folder(_sizes(folder))
+        now.total = sum(now.shares.values())
+        self._folders[holder, owner] = now
+        for name in now.shares.keys() - before.shares.keys() if not anew else now.shares.keys():
+            _check_bytes(folder, name, computer.name)
+        for name in sorted(now.shares.keys() - before.shares.keys()):
+            self._holders[name] = self._holders.get(name, 0) + 1
+        gone = sorted(before.shares.keys() - now.shares.keys())
+        for name in gone:
+            self._holders[name] -= 1
+        missed = [name for name in gone if not self._holders[name] and name in self._need_of]
+        if missed:
+            self._learn_needs(owner)
+        for name in missed:
+            if name in self._need_of:
+                self._check_need(owner, self._needs[owner][self._need_of[name][1]])
+        self._check_offer(computer)
+        if now.total > before.total:
+            self._check_fair(owner)
+
+    def _check_need(self, owner: MemberId, need: Need) -> None:
+        there = self._there(need)
+        if there >= need.needed:
+            return
+        if not self._losses_count:
+            self.lost.add((owner, need.pack))
+            return
+        raise Violation(
+            f"a safe snapshot of {self._name(owner)} cannot be rebuilt: of pack "
+            f"{need.pack.hex()[:8]} {there} shares are left, and it takes {need.needed}"
+        )
+
+    def _there(self, need: Need) -> int:
+        return sum(self._holders.get(name, 0) > 0 for name in need.shares)
+
+    def _check_offer(self, computer: Computer) -> None:
+        if computer.parts is None:
+            return
+        store = computer.parts.store
+        if store.used_bytes > store.limit_bytes:
+            raise Violation(
+                f"{computer} holds {store.used_bytes} bytes and offers {store.limit_bytes}"
+            )
+
+    def _check_sum(self, computer: Computer) -> None:
+        if computer.parts is None:
+            return
+        store, held = computer.parts.store, computer.disk.home / "held"
+        layout = Layout(held)
+        real = sum(map(size_below, [*layout.owners(), layout.trash]))
+        if real != store.used_bytes:
+            raise Violation(f"{computer} holds {real} bytes and believes {store.used_bytes}")
+
+    def _check_fair(self, owner: MemberId) -> None:
+        taken = sum(f.total for (_, whose), f in self._folders.items() if whose == owner)
+        offer = self._computers[owner].offer_bytes
+        if taken > offer:
+            raise Violation(f"{self._name(owner)} takes {taken} bytes and offers {offer}")
+
+    def _name(self, member: MemberId) -> str:
+        return self._computers[member].name if member in self._computers else member.hex()[:8]
+
+
+def _sizes(folder: Path) -> dict[bytes, int]:
+    """Shares below a folder, in the order of their names."""
+    found: dict[bytes, int] = {}
+    for part in _listed(folder):
+        with os.scandir(folder / part) as entries:
+            for entry in entries:
+                found[bytes.fromhex(entry.name)] = entry.stat().st_size
+    return dict(sorted(found.items()))
+
+
+def _listed(folder: Path) -> Iterable[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+
+
+def _check_bytes(folder: Path, name: bytes, holder: str) -> None:
+    text = name.hex()
+    data = (folder / text[:2] / text).read_bytes()
+    try:
+        hasher = ShareHasher(data[:SHARE_HEADER_BYTES])
+        hasher.update(data[SHARE_HEADER_BYTES:])
+        found = hasher.finish()
+    except FormatError:
+        found = None
+    if found != name:
+        raise Violation(f"a share on the disk of {holder} does not have its name: {text[:12]}")
