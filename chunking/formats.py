@@ -69,6 +69,16 @@ usage statement        what a member holds, and what others have shown it to hol
    48   8   time, nanoseconds since 1970
    56   *   MessagePack StatementBody, in the clear: every member may add it up
   -64  64   Ed25519 signature of SIGN_STATEMENT || everything before it
+
+duty                   what friends need to repair an absent owner's shares (duty.py)
+    0   4   magic "CVDU"
+    4   1   version 1
+    5   3   zeros
+    8  32   identity public key (Ed25519) of the owner
+   40   8   counter: the highest valid one wins
+   48   8   time, nanoseconds since 1970
+   56   *   MessagePack DutyBody, in the clear
+  -64  64   Ed25519 signature of SIGN_DUTY || everything before it
 """
 
 from __future__ import annotations
@@ -155,6 +165,12 @@ STATEMENT_BYTES_MAX = 16 * 1024
 STATEMENT_HEADER_BYTES = 56
 STATEMENT_DEALINGS_MAX = 256  # a group has at most so many members; 53 bytes each at most
 
+DUTY_BYTES_MAX = 4 * 1024 * 1024  # some 10,000 packs of ten shares: what holders keep whole
+DUTY_HEADER_BYTES = 56
+DUTY_GRACE_DAYS_MAX = 3650
+DUTY_DEPUTIES_MAX = 64  # a pack has at most 20 holders
+DUTY_PACKS_MAX = 65_536
+
 INT64_MAX = 2**63 - 1
 UINT32_MAX = 2**32 - 1
 
@@ -168,6 +184,7 @@ MAGIC_SNAPSHOT = b"CVSN"
 MAGIC_INDEX = b"CVIX"
 MAGIC_ROOT = b"CVRR"
 MAGIC_STATEMENT = b"CVUS"
+MAGIC_DUTY = b"CVDU"
 VERSION = 1  # of each of them but the index
 VERSION_INDEX = 2  # 1 had no `removed`
 PREFIX_BYTES = 5
@@ -200,6 +217,7 @@ SEAL_PURPOSE_BYTES = 16
 
 SIGN_ROOT = b"covey root record\x00"
 SIGN_STATEMENT = b"covey usage statement\x00"
+SIGN_DUTY = b"covey duty\x00"
 
 # --- what is in the trees -----------------------------------------------------------------
 
@@ -333,6 +351,14 @@ class Dealing(_Struct, frozen=True):
     member: bytes
     held_bytes: int  # of that member's shares, kept by the one who signs
     shown_bytes: int  # of the signer's own shares: what that member's audits have shown it to keep
+
+
+class DutyBody(_Struct, frozen=True):
+    """What a duty tells; deputies by whose turn it is, packs sorted by id."""
+
+    grace_days: int
+    deputies: tuple[bytes, ...]
+    packs: tuple[PackRef, ...]
 
 
 class StatementBody(_Struct, frozen=True):

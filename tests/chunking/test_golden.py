@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from chunking import erasure, index, merkle, pack, root, seal, share, statement, tree
+from chunking import duty, erasure, index, merkle, pack, root, seal, share, statement, tree
 from tests.golden import samples
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -85,6 +85,10 @@ def test_the_index_and_the_root_record_are_still_read():
     data = golden("root")
     assert root.read_root_envelope(data) == (samples.KEYS.identity_public_key, 41)
     assert root.open_root(samples.KEYS, data) == samples.ROOT_RECORD
+
+
+def test_a_duty_is_still_read():
+    assert duty.read_duty(golden("duty")) == samples.DUTY
 
 
 def test_a_usage_statement_is_still_read():

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chunking import erasure, formats, index, merkle, pack, root, seal, share, statement, tree
+from chunking import duty, erasure, formats, index, merkle, pack, root, seal, share, statement, tree
 from chunking.formats import ChunkId, FormatError, PackEntry, PackId, ShareName
 from tests.golden import samples
 
@@ -44,6 +44,7 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "root": lambda data: root.open_root(KEYS, data),
     "root envelope": root.read_root_envelope,
     "usage statement": statement.read_statement,
+    "duty": duty.read_duty,
 }
 BODIES = {"directory": b"CVDR\x01", "snapshot": b"CVSN\x01", "index": b"CVIX\x01"}
 INDEX_2 = b"CVIX\x02"

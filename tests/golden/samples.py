@@ -10,7 +10,7 @@ import random
 
 import msgspec
 
-from chunking import index, keys, pack, root, seal, share, statement, tree
+from chunking import duty, index, keys, pack, root, seal, share, statement, tree
 from chunking.formats import ChunkId, Dealing, PackId
 
 MASTER = bytes(range(32))
@@ -135,6 +135,15 @@ STATEMENT = statement.Statement(
     ),
 )
 
+DUTY = duty.Duty(
+    identity_key=KEYS.identity_public_key,
+    counter=42,
+    time_ns=NIGHT_NS,
+    grace_days=14,
+    deputies=(an_id(1200), an_id(1201)),
+    packs=tuple(sorted((a_ref(500), a_ref(600)), key=lambda ref: ref.pack)),
+)
+
 
 def key_vectors() -> dict[str, str]:
     """Everything that is derived from a master key and from a group's name and password."""
@@ -186,6 +195,9 @@ def binary_files() -> dict[str, bytes]:
             STATEMENT.time_ns,
             STATEMENT.offer_bytes,
             STATEMENT.dealings,
+        ),
+        "duty": duty.sign_duty(
+            KEYS, DUTY.counter, DUTY.time_ns, DUTY.grace_days, DUTY.deputies, DUTY.packs
         ),
     }
     for number in (NEEDED - 1, TOTAL - 1):  # the padded slice, and a computed one
