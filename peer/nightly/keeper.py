@@ -80,6 +80,8 @@ class Keeper:
         self._running = False
         self._own: asyncio.Task[None] | None = None
         self._ended_because = ""
+        self._ended = asyncio.Event()
+        """A night ended, and nothing was counted or told since."""
         self._waits_since: float | None = None
         self._carried = (0, 0)
 
@@ -161,6 +163,7 @@ class Keeper:
                 seconds, asked_for = clock.time() - begun, not _by_itself.get()
                 entry = _entry(ended[-1], begun_ns, seconds, friends, asked_for)
                 await call(lambda: self._journal.end_night(entry, interrupted=interrupted))
+            self._ended.set()
 
     # --- the task ---------------------------------------------------------------------------
 
@@ -169,8 +172,7 @@ class Keeper:
         self._allowed = scheduled
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._world.throttle.run())
-            tasks.create_task(_every(TRAFFIC_EVERY_S, self._count_traffic))
-            tasks.create_task(_every(NOTICES_EVERY_S, lambda: self._tell(service)))
+            tasks.create_task(self._keep_books(service))
             while True:
                 waits = False
                 with _nothing_ends_the_agent():
@@ -250,6 +252,21 @@ class Keeper:
         carried = sum(self._world.traffic.carried())
         self._manners.hear(await self._world.run_blocking(self._world.look, carried))
 
+    async def _keep_books(self, service: Service) -> None:
+        """Count what travelled and tell what must be told, now and then and after each night."""
+        clock, told = asyncio.get_running_loop(), 0.0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TRAFFIC_EVERY_S):
+                    await self._ended.wait()
+            with _nothing_ends_the_agent():
+                await self._count_traffic()
+            if self._ended.is_set() or clock.time() - told >= NOTICES_EVERY_S:
+                self._ended.clear()
+                told = clock.time()
+                with _nothing_ends_the_agent():
+                    await self._tell(service)
+
     async def _count_traffic(self) -> None:
         now = self._world.traffic.carried()
         up, down = max(0, now[0] - self._carried[0]), max(0, now[1] - self._carried[1])
@@ -299,13 +316,6 @@ async def _do(service: Service) -> None:
         log.info("the night could not be: %s", problem.text)
     except Exception:
         log.exception("the night ended unexpectedly")
-
-
-async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        with _nothing_ends_the_agent():
-            await work()
 
 
 @contextlib.contextmanager

@@ -22,9 +22,11 @@ class Member:
         self.keeper, self.marks, self.ok, self.breaks = keeper, list(marks), ok, breaks
         self.begun: list[float] = []
         self.takes_s = 3600.0
+        self.succeeded = False
 
     async def status(self):
-        return {"marks": self.marks, "doing": "", "last_snapshot": None, "drill": None}
+        last = {"files": 7, "time_ns": NOON_NS} if self.succeeded else None
+        return {"marks": self.marks, "doing": "", "last_snapshot": last, "drill": None}
 
     async def friends(self):
         return []
@@ -335,3 +337,24 @@ def test_traffic_is_noted_by_the_hour(tmp_path):
     keeper, _ = lived(tmp_path, 0.2, computer=computer, events=[(100, moved)])
     (hour,) = keeper.activity()["traffic"]
     assert (hour["up_bytes"], hour["down_bytes"]) == (5_000, 70)
+
+
+def test_what_a_night_sent_is_noted_and_what_it_led_to_is_told_as_soon_as_it_ends(tmp_path):
+    computer = Computer()
+    at_once: list[object] = []
+
+    async def back_up(service):
+        await asyncio.sleep(5)  # in the middle of a minute
+        computer.moved = (5_000, 70)
+        service.takes_s, service.succeeded = 10.0, True
+        async for _ in service.backup():
+            pass
+        await asyncio.sleep(0.1)
+        (hour,) = service.keeper.activity()["traffic"]
+        at_once.extend([hour["up_bytes"], *computer.told])
+
+    def asked(keeper, service):
+        service.task = asyncio.get_running_loop().create_task(back_up(service))
+
+    lived(tmp_path, 0.2, computer=computer, events=[(100, asked)], scheduled=False)
+    assert at_once == [5_000, "The first backup is done: 7 files are with your friends."]
