@@ -12,7 +12,9 @@ from typing import Protocol
 from datachannel.engine import LinkInfo
 from peer.member import Member
 from peer.service import Answer
+from peer.space.telling import friend_note
 from peer.upkeep.presence import read_presence
+from peer.upkeep.statements import ledger_of
 from signaling.messages import MemberId
 
 WATCHED_MIN_S = 24 * 3600
@@ -45,6 +47,8 @@ class Acquaintance:
         shares = await call(self._m.catalog.shares_per_holder)
         presence = await call(read_presence, self._m.catalog)
         sizes = await self._sizes_now()
+        stored = await call(self._m.catalog.bytes_per_holder)
+        ledger = await call(ledger_of, self._m)
         engines = {info.member: info.engine for info in links if info.state == "open"}
         now_ns = self._m.wall_clock()
         answers = []
@@ -53,6 +57,9 @@ class Acquaintance:
                 self._seen_ns[member] = now_ns
             noted_ns = round(presence.last_seen_s(member) * _NS)
             watched = presence.watched_s(member) >= WATCHED_MIN_S
+            last_seen_ns = max(noted_ns, self._seen_ns.get(member, 0))
+            account = ledger.account(member)
+            away_s = 0.0 if friend.online else (now_ns - last_seen_ns) / _NS
             answers.append(
                 {
                     "name": friend.card.name,
@@ -61,9 +68,14 @@ class Acquaintance:
                     "offer_bytes": friend.card.offer_bytes,
                     "shares": shares.get(member, 0),
                     "engine": engines.get(member),
-                    "last_seen_ns": max(noted_ns, self._seen_ns.get(member, 0)),
+                    "last_seen_ns": last_seen_ns,
                     "uptime": presence.at_once(member) if watched else None,
                     "held_bytes": sizes.get(bytes(member), 0),
+                    "stored_bytes": stored.get(member, 0),
+                    "usage_bytes": account.usage_bytes,
+                    "shown_bytes": account.shown_bytes,
+                    "credit_bytes": account.credit_bytes,
+                    "note": friend_note(account, away_s if last_seen_ns else 0.0),
                 }
             )
         return answers

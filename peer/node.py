@@ -27,6 +27,7 @@ from peer.looking import Looking
 from peer.member import Emit, Member
 from peer.restore.job import PATIENCE_S, RestoreJob
 from peer.service import CHECKS, Answer, Event, Problem
+from peer.space.facts import space_facts, status_facts
 from peer.upkeep import drill
 from peer.upkeep.care import Care
 from peer.upkeep.check import Check
@@ -146,6 +147,8 @@ class Node(Looking):
         online = sum(friend.online for friend in friends.values())
         last = snapshots[-1] if snapshots else None
         drilled = await call(drill.last_drill, self._m.catalog)
+        held = self._held
+        room, scarce = await call(status_facts, self._m, held.limit_bytes, held.used_bytes)
         return {
             "group": self._identity.group,
             "member": self._identity.name,
@@ -164,8 +167,10 @@ class Node(Looking):
                 _link(info, self._m.friend_name(info.member)) for info in self._group.links()
             ],
             "drill": drill.as_answer(drilled),
+            "room": room,
             "warnings": [
                 *self._warnings(),
+                *scarce,
                 *drill.warning(drilled),
                 *await call(hold_warning, self._m, self._wall_text),
             ],
@@ -253,19 +258,8 @@ class Node(Looking):
 
     async def space(self) -> Answer:
         """See Service."""
-        totals = await self._m.run_blocking(self._m.catalog.totals)
-        friends = self._m.friends.members().values()
-        needed, total = await self._m.run_blocking(self._m.catalog.newest_code)
-        return {
-            "offer_bytes": self._held.limit_bytes,
-            "held_bytes": self._held.used_bytes,
-            "friends_offer_bytes": sum(friend.card.offer_bytes for friend in friends),
-            "stored_bytes": totals.shared_bytes,
-            "packed_bytes": totals.packed_bytes,
-            "chunks": totals.chunks,
-            "needed": needed,
-            "total": total,
-        }
+        held = self._held
+        return await self._m.run_blocking(space_facts, self._m, held.limit_bytes, held.used_bytes)
 
     async def set_space(self, offer_bytes: int) -> Answer:
         """See Service."""

@@ -1,7 +1,8 @@
 """Changing how much space this member gives, while it runs: on disk, in its rules, at its friends.
 
-Giving less than is already held takes nothing away from anybody: what is there stays until its
-owners move it, and nothing new is taken meanwhile.
+Giving less than is already held takes nothing away from anybody. What was deleted and still lay
+here goes at once; what is left over stays until its owners have moved it, which they do when they
+hear that this friend keeps more than it gives. Nothing new is taken meanwhile.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class Store(Protocol):
     def room_bytes(self) -> int: ...
 
     def used_by_owner(self) -> Mapping[bytes, int]: ...
+
+    def shrink(self) -> None: ...
 
 
 class Offering:
@@ -73,4 +76,5 @@ class Offering:
             )
         await self._m.run_blocking(self._keep, offer_bytes)
         self._store.limit_bytes = self._m.offer_bytes = offer_bytes
+        await self._m.run_blocking(self._store.shrink)
         await self._announce(offer_bytes)

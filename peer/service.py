@@ -111,7 +111,8 @@ class Service(Protocol):
         or ""), failed_s_ago}], drill (of the
         last restore drill: time_ns, ok, sentence, files, bytes, compared, different,
         different_paths, lost, lost_paths, friends, failed; None before the first),
-        warnings: [text], sentence (how safe everything is, for a person),
+        room (a sentence on how much more fits, "" without friends), warnings: [text], sentence (how
+        safe everything is, for a person),
         next_night_ns (when the next night is due; 0 when none comes by itself), paused_until_ns
         (0 when nights are not paused), waiting_because (a sentence, while a night is due).
         """
@@ -119,8 +120,10 @@ class Service(Protocol):
 
     async def friends(self) -> list[Answer]:
         """The other members: name, member (hex), online, offer_bytes, shares (of ours, there),
-        held_bytes (theirs, here), last_seen_ns (0 when never), uptime (the part of the time that
-        they are there, None while hardly known) and engine, None without a link.
+        stored_bytes (of those shares), held_bytes (theirs, here), last_seen_ns (0 when never),
+        uptime (the part of the time that they are there, None while hardly known) and engine, None
+        without a link; usage_bytes, shown_bytes and credit_bytes as in the ledger of `space`; note
+        (what there is to say of it, a sentence without its subject, or "").
         """
         ...
 
@@ -197,7 +200,15 @@ class Service(Protocol):
 
     async def space(self) -> Answer:
         """offer_bytes, held_bytes (others' shares here), friends_offer_bytes, stored_bytes (our
-        shares at friends), packed_bytes (the same before coding), chunks.
+        shares at friends), packed_bytes (the same before coding), chunks, needed, total.
+
+        usage_bytes (what we take of the group), shown_bytes (what audits have shown that we keep),
+        credit_bytes (what we may take), fits_bytes (how much more can be backed up), bound (by
+        what: offer, shown, friends), proposal ({give_bytes, gain_bytes} or None), sentence (of how
+        much fits, and what to give), warnings, and ledger: for each member name, member (hex), you
+        (whether that is us), offer_bytes, held_bytes, usage_bytes, shown_bytes, credit_bytes,
+        counter and told_ns (of its statement, 0 without), says: [{name, member, held_bytes,
+        shown_bytes}] (its statement).
         """
         ...
 

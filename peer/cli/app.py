@@ -30,6 +30,7 @@ from peer.cli import (
     output,
     running,
     serving,
+    space,
     work,
 )
 from peer.cli.explaining import DEBUG_VARIABLE, explain
@@ -88,9 +89,9 @@ for _verb in (
     work.marks,
     work.backup,
     looking.status,
-    looking.friends,
+    space.friends,
     looking.snapshots,
-    looking.space,
+    space.space,
     looking.ls,
     looking.find,
     work.restore,

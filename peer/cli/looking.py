@@ -1,4 +1,4 @@
-"""The verbs that only look: status, friends, snapshots, space, ls, find.
+"""The verbs that only look: status, snapshots, ls, find.
 
 Each asks the service one question and prints the answer, as a table or as one JSON object.
 """
@@ -53,6 +53,8 @@ def status_text(answer: Answer) -> str:
         ("Marked", output.count(len(answer["marks"]), "path")),
         ("Last snapshot", _last_snapshot(last) if last else "none yet"),
     ]
+    if answer["room"]:
+        facts.append(("Room", answer["room"]))
     if drill := answer["drill"]:
         facts.append(("Last drill", f"{output.moment(drill['time_ns'])}: {drill['sentence']}"))
     if answer["doing"]:
@@ -89,28 +91,6 @@ def _link_line(link: Answer) -> str:
 
 @click.command(cls=Verb)
 @pass_wishes
-def friends(wishes: Wishes) -> None:
-    """List the other members of the group."""
-    rows = _ask(wishes, lambda service: service.friends())
-    text = output.table(
-        ["FRIEND", "ONLINE", "GIVES", "SHARES", "LINK"],
-        [
-            (
-                row["name"],
-                "yes" if row["online"] else "no",
-                output.size(row["offer_bytes"]),
-                f"{row['shares']:,}",
-                row["engine"] or "-",
-            )
-            for row in rows
-        ],
-        right="llrr",
-    )
-    _tell(wishes, {"friends": rows}, text if rows else "Nobody else is in this group yet.")
-
-
-@click.command(cls=Verb)
-@pass_wishes
 def snapshots(wishes: Wishes) -> None:
     """List the snapshots, oldest first."""
     rows = _ask(wishes, lambda service: service.snapshots())
@@ -129,26 +109,6 @@ def snapshots(wishes: Wishes) -> None:
         right="llrr",
     )
     _tell(wishes, {"snapshots": rows}, text if rows else "There is no snapshot yet.")
-
-
-@click.command(cls=Verb)
-@pass_wishes
-def space(wishes: Wishes) -> None:
-    """Tell what this member gives and takes."""
-    answer = _ask(wishes, lambda service: service.space())
-    _tell(wishes, answer, space_text(answer))
-
-
-def space_text(answer: Answer) -> str:
-    """What is given, and what is taken."""
-    facts = [
-        ("You give", "offer_bytes"),
-        ("Friends use of it", "held_bytes"),
-        ("Friends give together", "friends_offer_bytes"),
-        ("Your shares at friends", "stored_bytes"),
-        ("Before coding", "packed_bytes"),
-    ]
-    return "\n".join(f"{name:<22}  {output.size(answer[key]):>8}" for name, key in facts)
 
 
 @click.command(cls=Verb)

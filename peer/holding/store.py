@@ -416,6 +416,11 @@ class ShareStore:
         self._used -= size - left
         self._trash_bytes -= size - left
 
+    def shrink(self) -> None:
+        """Give up trash for a limit that has become lower; what owners have here stays."""
+        with self._lock:
+            self._make_room(0)
+
     def room_bytes(self) -> int:
         """What the disk could still take, less what always stays free."""
         return shutil.disk_usage(self._layout.root).free - self._free_bytes_min

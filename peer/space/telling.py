@@ -6,6 +6,10 @@ from peer.space.fitting import Room, round_up
 from peer.space.ledger import Account
 from peer.space.sizes import size_text
 
+_DAY_S = 86_400
+AWAY_S = _DAY_S
+"""Who was not seen for less than that is merely asleep."""
+
 
 def room_sentence(room: Room) -> str:
     """How much more fits, and what would make it more."""
@@ -62,6 +66,19 @@ def over_sentence(account: Account) -> str:
         f"{taken} and give {size_text(account.offer_bytes)}. What is there stays; nothing new is "
         f"taken until you give {size_text(round_up(over))} more, or remove something."
     )
+
+
+def friend_note(account: Account, away_s: float) -> str:
+    """What there is to say of a friend, without its name before it; empty when nothing."""
+    said = []
+    if away_s >= AWAY_S:
+        days = int(away_s // _DAY_S)
+        said.append(f"was not seen for {days} {'day' if days == 1 else 'days'}")
+    if account.held_bytes > account.offer_bytes:
+        said.append("gives less than it keeps, so that some of it moves to others")
+    if account.usage_bytes > account.credit_bytes:
+        said.append("takes more than it may, so that it gets no more room for now")
+    return "; ".join(said) + "." if said else ""
 
 
 def surplus_sentence(offer_bytes: int, used_bytes: int) -> str:

@@ -411,7 +411,25 @@ def test_a_folder_that_another_command_works_in_is_not_touched(
     ("arguments", "said"),
     [
         (["status"], "All 3 files are safe with 2 friends.\n! bob was not seen for 5 days."),
-        (["friends"], "bob\\x1b[31m  yes     5.0 GB      12  aiortc"),
+        (["status"], "Room           You can back up 4.0 GB more."),
+        (
+            ["friends"],
+            "bob\\x1b[31m  yes     5.0 GB      12        48.0 MB    1.0 GB    93%  aiortc",
+        ),
+        (["friends"], "cy was not seen for 5 days."),
+        (
+            ["space"],
+            "You can back up 4.0 GB more; give 5.0 GB more to the group for 2.5 GB.\n! You",
+        ),
+        (["space"], "More is bound by        what you give"),
+        (
+            ["space", "--ledger"],
+            "laptop (you)  10.0 GB  1.0 GB  2.0 GB     500 MB   10.0 GB  no. 7",
+        ),
+        (
+            ["space", "--ledger"],
+            "laptop says: I keep 1.0 GB for bob\\x1b, who has shown to keep 48.0 MB for me.",
+        ),
         (["snapshots"], "efefefefefef"),
         (["space"], "Your shares at friends    2.0 GB"),
         (["ls", "latest"], "-> a\\nb"),
@@ -490,6 +508,11 @@ def test_backups_that_come_by_themselves_are_told_of_and_switched(member: Termin
     assert member.json("nights")[1]["by_itself"] is False
     assert member.json("nights", "on")[1]["by_itself"] is True
     assert member.entry.service.calls == [("set_schedule", False), ("set_schedule", True)]
+
+
+def test_space_is_given_by_a_word(member: Terminal):
+    assert member.json("space", "--give", "20GB")[1]["offer_bytes"] == 10**10
+    assert member.entry.service.calls == [("set_space", 20 * 10**9)]
 
 
 def test_help_names_every_verb():

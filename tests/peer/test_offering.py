@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 import pytest
 
+from datachannel.requests import query_space
 from peer.acquaintance import COLUMNS_MAX, Acquaintance, spread
 from peer.offering import Offering
 from peer.service import Problem
+from peer.space.telling import surplus_sentence
 from peer.upkeep.presence import SAMPLE_S, note_presence
 from signaling.messages import MemberId
 from tests.support.small_group import SmallGroup, small_group
@@ -27,6 +30,9 @@ class Shelf:
 
     def used_by_owner(self) -> Mapping[bytes, int]:
         return {}
+
+    def shrink(self) -> None:
+        pass
 
 
 class Told:
@@ -68,6 +74,35 @@ async def test_giving_less_is_possible_on_a_full_disk(group: SmallGroup):
     offering = Offering(group.member, shelf, keep=told.kept.append, announce=told.announce)
     await offering.give(20 * GB)
     assert shelf.limit_bytes == 20 * GB
+
+
+async def test_giving_less_than_is_kept_lets_go_of_deleted_shares_and_of_nothing_else(
+    group: SmallGroup, tmp_path: Path
+):
+    """Owners hear of the surplus and move it; when they have, it is within the offer again."""
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "film").write_bytes(bytes(range(256)) * 8000)
+    assert (await group.backup(files))["ok"]
+    holder = next(iter(group.holders.values()))
+    names = [bytes.fromhex(path.name) for path in holder.share_files()]
+    holder.store.delete(group.owner, tuple(names[:1]))
+    kept = holder.store.used_by(group.owner)
+    told = Told()
+    offering = Offering(group.member, holder.store, keep=told.kept.append, announce=told.announce)
+    holder.store.limit_bytes = 2 * GB
+    holder.store.room_bytes = lambda: 90 * GB  # type: ignore[method-assign]
+    await offering.give(GB)
+    holder.store.limit_bytes = kept // 2  # less than a person may give, so that the test is short
+    holder.store.shrink()
+    assert holder.store.used_bytes == holder.store.used_by(group.owner) == kept
+    answer = await query_space(await group.session(holder.member))
+    assert answer.offer_bytes < answer.used_bytes
+    assert answer.free_for_you_bytes == 0
+    assert "move it to others" in surplus_sentence(answer.offer_bytes, answer.used_bytes)
+    holder.store.delete(group.owner, tuple(names[1:]))
+    holder.store.shrink()
+    assert holder.store.used_bytes <= holder.store.limit_bytes
 
 
 async def test_each_friend_has_when_it_was_seen_and_how_much_it_uses(group: SmallGroup):

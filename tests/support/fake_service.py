@@ -85,16 +85,19 @@ class FakeService:
                 "ok": True,
                 "sentence": "The restore drill brought back 20 files; all are the same.",
             },
+            "room": "You can back up 4.0 GB more.",
             "warnings": ["bob was not seen for 5 days."],
             "sentence": "All 3 files are safe with 2 friends.",
         }
 
     async def friends(self) -> list[Answer]:
         self._raise()
-        friend = {"member": "cd" * 32, "offer_bytes": 5 * 10**9, "shares": 12}
+        friend = {"member": "cd" * 32, "offer_bytes": 5 * 10**9, "shares": 12, "note": ""}
+        friend |= {"stored_bytes": 48 * 10**6, "held_bytes": 10**9, "uptime": 0.93}
+        away = {"note": "was not seen for 5 days.", "uptime": None}
         return [
             {"name": "bob\x1b[31m", "online": True, "engine": "aiortc", **friend},
-            {"name": "cy", "online": False, "engine": None, **friend},
+            {"name": "cy", "online": False, "engine": None, **friend, **away},
         ]
 
     async def matrix(self) -> Answer:
@@ -168,6 +171,36 @@ class FakeService:
             "stored_bytes": 2 * 10**9,
             "packed_bytes": 10**9,
             "chunks": 1000,
+            "usage_bytes": 2 * 10**9,
+            "shown_bytes": 5 * 10**8,
+            "credit_bytes": 10**10,
+            "fits_bytes": 4 * 10**9,
+            "bound": "offer",
+            "proposal": {"give_bytes": 5 * 10**9, "gain_bytes": 25 * 10**8},
+            "sentence": "You can back up 4.0 GB more; give 5.0 GB more to the group for 2.5 GB.",
+            "warnings": ["You take too much."],
+            "ledger": [
+                {
+                    "member": "ab" * 32,
+                    "name": "laptop",
+                    "you": True,
+                    "offer_bytes": 10**10,
+                    "held_bytes": 10**9,
+                    "usage_bytes": 2 * 10**9,
+                    "shown_bytes": 5 * 10**8,
+                    "credit_bytes": 10**10,
+                    "counter": 7,
+                    "told_ns": 10**18,
+                    "says": [
+                        {
+                            "name": "bob\x1b",
+                            "member": "cd" * 32,
+                            "held_bytes": 10**9,
+                            "shown_bytes": 48 * 10**6,
+                        }
+                    ],
+                }
+            ],
         }
 
     async def set_space(self, offer_bytes: int) -> Answer:
