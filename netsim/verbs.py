@@ -1,4 +1,4 @@
-"""The verb `covey sim`: studies of how a group lives, and the NAT lab.
+"""The verb `covey sim`: studies of how a group lives, real members in simulated time, the NAT lab.
 
 The folders below are imported when their verb is called: they bring large libraries.
 """
@@ -9,6 +9,7 @@ import click
 
 from netsim.verbs_lab import lab
 from netsim.verbs_study import durability, traffic
+from netsim.verbs_world import world
 
 
 @click.group()
@@ -18,4 +19,5 @@ def sim() -> None:
 
 sim.add_command(durability)
 sim.add_command(traffic)
+sim.add_command(world)
 sim.add_command(lab)

@@ -15,6 +15,8 @@ from typing import Any
 
 from chunking.keys import MemberKeys
 from datachannel.credentials import MemberCard
+from datachannel.messages import Delete, Put, Request
+from datachannel.streams import Stream
 from datachannel.throttle import Throttle
 from netsim.world.clock import WallClock, run_here
 from netsim.world.disk import Disk, FaultyStore
@@ -113,11 +115,12 @@ def put_together(
     store = FaultyStore(disk, limit_bytes=offer_bytes, wall_s=clock.s, monotonic_s=loop.time)
     handler = HoldingHandler(store, run_blocking=run_here)
 
-    async def serve(remote: MemberId, request: Any, stream: Any) -> None:  # noqa: ANN401
+    async def serve(remote: MemberId, request: Request, stream: Stream) -> None:
         try:
             await handler(remote, request, stream)
         finally:
-            touched(own, remote)
+            if isinstance(request, Put | Delete):
+                touched(own, remote)
 
     card = MemberCard(keys.identity_public_key, name, offer_bytes, "simulated")
     group = SimGroup(server, card, serve, tasks)

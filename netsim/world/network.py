@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -94,7 +93,7 @@ class SimLink:
             _, frame = self._under_way.popleft()
             self._under_way_bytes -= len(frame)
             if passes and not self.other._closed:
-                self._network.trace.fold(self.own[:4], self.remote[:4], zlib.crc32(frame))
+                self._network.trace.fold(frame)
                 self.other._inbox.append(frame)
                 self.other._changed.set()
         self._changed.set()

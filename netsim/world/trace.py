@@ -30,9 +30,9 @@ class Trace:
         self.events += 1
         self._hash.update(f"{line}\n".encode())
 
-    def fold(self, *facts: object) -> None:
-        """Something happened that only the hash is told: frames."""
-        self._hash.update(f"{self._now():.6f} {facts}\n".encode())
+    def fold(self, frame: bytes) -> None:
+        """A frame arrived: only the hash is told."""
+        self._hash.update(frame)
 
     def hash(self) -> str:
         """Of everything until now."""
