@@ -15,21 +15,28 @@ from datachannel.link import PeerSession, Stream
 from datachannel.messages import (
     BLOCK_BYTES,
     DELETE_NAMES_MAX,
+    DUTY_BYTES_MAX,
     NAME_BYTES,
     ROOT_BYTES_MAX,
     STATEMENTS_BYTES_MAX,
     Continue,
     Delete,
     Deleted,
+    DutyGet,
+    DutyPut,
     FarewellsGet,
+    ForOwner,
     Found,
     Get,
     HandedOver,
     Item,
+    LeaseAsk,
+    Leased,
     List,
     Listing,
     Put,
     Refused,
+    Request,
     RootGet,
     RootPut,
     Space,
@@ -57,12 +64,14 @@ async def put_share(
     read: Read,
     *,
     progress: Callable[[int], None] | None = None,
+    owner: bytes = b"",
 ) -> None:
     """Have the other side keep a share; goes on where an earlier attempt broke off.
 
-    Returns when it is durable there. `progress` hears of every so many bytes sent.
+    Returns when it is durable there. `progress` hears of every so many bytes sent. A deputy names
+    the `owner` for whom it acts.
     """
-    async with await session.open(Put(name, header, length)) as stream:
+    async with await session.open(_for(owner, Put(name, header, length))) as stream:
         offset = (await expect(stream, Continue)).offset
         if offset > length or (offset % BLOCK_BYTES and offset != length):
             raise ProtocolError(f"it wants to continue at {offset} of {length}")
@@ -80,14 +89,19 @@ async def put_share(
 
 @asynccontextmanager
 async def get_share(
-    session: PeerSession, name: bytes, first_block: int = 0, block_count: int = 0
+    session: PeerSession,
+    name: bytes,
+    first_block: int = 0,
+    block_count: int = 0,
+    *,
+    owner: bytes = b"",
 ) -> AsyncIterator[tuple[Found, AsyncIterator[bytes]]]:
     """A share's header and length, and its bytes (or those of some blocks), unverified.
 
     The iterator gives exactly as many bytes as `Found` implies, or raises RemoteError. Leaving the
     context early ends the transfer.
     """
-    async with await session.open(Get(name, first_block, block_count)) as stream:
+    async with await session.open(_for(owner, Get(name, first_block, block_count))) as stream:
         await stream.finish()
         found = await expect(stream, Found)
         start = first_block * BLOCK_BYTES
@@ -109,11 +123,12 @@ async def delete_shares(session: PeerSession, names: Sequence[bytes]) -> int:
     return count
 
 
-async def list_shares(session: PeerSession) -> AsyncIterator[Item]:
-    """All shares that the other side has of this member, by name, page by page."""
+async def list_shares(session: PeerSession, *, owner: bytes = b"") -> AsyncIterator[Item]:
+    """All shares that the other side has of this member, or of the `owner` for whom this member
+    acts, by name, page by page."""
     after, seen = b"", 0
     while True:
-        async with await session.open(List(after)) as stream:
+        async with await session.open(_for(owner, List(after))) as stream:
             await stream.finish()
             listing = await expect(stream, Listing)
         for item in listing.items:
@@ -186,6 +201,39 @@ async def say_handed_over(session: PeerSession) -> None:
     async with await session.open(HandedOver()) as stream:
         await stream.finish()
         await expect(stream, Stored)
+
+
+async def put_duty(session: PeerSession, record: bytes) -> None:
+    """Have the other side keep a duty. Refusal("stale"): it has a newer one."""
+    async with await session.open(DutyPut(len(record))) as stream:
+        for start in range(0, len(record), READ_BYTES):
+            await stream.send_data(record[start : start + READ_BYTES])
+        await stream.finish()
+        await expect(stream, Stored)
+
+
+async def get_duty(session: PeerSession, owner: bytes) -> bytes:
+    """The duty of an owner that the other side keeps, unverified."""
+    async with await session.open(DutyGet(owner)) as stream:
+        await stream.finish()
+        found = await expect(stream, Found)
+        if found.length > DUTY_BYTES_MAX:
+            raise ProtocolError(f"it announces a duty of {found.length} bytes")
+        return b"".join([data async for data in receive_body(stream, found.length)])
+
+
+async def ask_lease(session: PeerSession, owner: bytes, counter: int) -> int:
+    """For how many seconds this member alone may act for an owner, as far as the other side goes.
+
+    Refusal("busy"): another deputy has the lease; "stale": there is a newer duty.
+    """
+    async with await session.open(LeaseAsk(owner, counter)) as stream:
+        await stream.finish()
+        return (await expect(stream, Leased)).seconds
+
+
+def _for(owner: bytes, request: Put | Get | List) -> Request:
+    return ForOwner(owner, request) if owner else request
 
 
 async def expect(stream: Stream, kind: type[T]) -> T:

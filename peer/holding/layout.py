@@ -3,8 +3,10 @@
     <owner>/shares/<first byte>/<name>   a whole share: header and payload, as it travels
     <owner>/partial/<name>.<day>         the beginning of one; the day of the last attempt
     <owner>/root                         the owner's newest root record
+    <owner>/duty                         the owner's newest duty (peer/duty/)
     trash/<day>/<owner>/<name>           deleted by its owner on that day, kept for a while
     owners.json                          when each owner was last seen (owners.py)
+    leases.json                          which deputy may act for which owner (peer/duty/)
 
 Owners and names are the hexadecimal form of 32 bytes that were checked; nothing that comes from
 outside is ever part of a path in any other form. Days are observed days (`observed.py`).
@@ -65,6 +67,10 @@ class Layout:
     def owner(self, owner: bytes) -> Path:
         """All that is kept for an owner, but for the trash."""
         return self.root / hex_name(owner)
+
+    def duty(self, owner: bytes) -> Path:
+        """An owner's duty."""
+        return self.root / hex_name(owner) / "duty"
 
     def trashed(self, owner: bytes, name: bytes, day: int) -> Path:
         """Where a share goes that is deleted on that day."""

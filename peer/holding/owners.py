@@ -53,6 +53,21 @@ class Owners:
             self._noted[owner] = _Noted(self._day())
             self._write()
 
+    def begin(self, owner: bytes) -> None:
+        """Count the days from now on for an owner of whom nothing was known."""
+        if owner not in self._noted:
+            self._noted[owner] = _Noted(self._day())
+            self._write()
+
+    def has_left(self, owner: bytes) -> bool:
+        """Whether this owner has said goodbye and was not seen since."""
+        noted = self._noted.get(owner)
+        return noted is not None and noted.left_day is not None
+
+    def known(self) -> list[bytes]:
+        """All owners."""
+        return sorted(self._noted)
+
     def say_goodbye(self, owner: bytes) -> None:
         """This owner has left for good."""
         noted = self._noted.get(owner)

@@ -1,7 +1,7 @@
-"""What owners sign and every holder keeps whole: root records.
+"""What owners sign and every holder keeps whole: root records and duties.
 
-A holder opens none of it. It checks whose it is and that it is signed, and keeps the one with the
-highest counter, durably: a record that an owner was told is stored outlives a power cut.
+A holder opens no root record. It checks whose it is and that it is signed, and keeps the one with
+the highest counter, durably: a record that an owner was told is stored outlives a power cut.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from chunking.duty import read_duty_envelope
 from chunking.formats import FormatError
 from chunking.root import read_root_envelope
 from peer.holding import disk
@@ -35,6 +36,22 @@ class Records:
     def get_root(self, owner: MemberId) -> bytes | None:
         """An owner's root record, or None."""
         return _read(self._layout.root_record(owner))
+
+    def put_duty(self, owner: MemberId, record: bytes) -> None:
+        """Keep an owner's duty, durably. Raises Stale, BadShare, NoRoom."""
+        self._put(self._layout.duty(owner), owner, record, read_duty_envelope)
+
+    def get_duty(self, owner: bytes) -> bytes | None:
+        """An owner's duty, or None."""
+        return _read(self._layout.duty(owner))
+
+    def duty_stamp(self, owner: bytes) -> tuple[int, int] | None:
+        """Another one for each duty that is kept; None without one."""
+        try:
+            stat = self._layout.duty(owner).stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_mtime_ns, stat.st_size
 
     def _put(self, path: Path, owner: MemberId, record: bytes, envelope: Envelope) -> None:
         try:

@@ -27,6 +27,7 @@ from datachannel.messages import (
     HandedOver,
     Item,
     LeaseAsk,
+    Leased,
     List,
     Listing,
     Put,
@@ -41,6 +42,7 @@ from datachannel.messages import (
     join_statements,
 )
 from datachannel.requests import receive_body
+from peer.duty.holder import Duties, NotDue
 from peer.holding.reading import HeldRange
 from peer.holding.store import (
     BadShare,
@@ -66,6 +68,7 @@ Refusals = {
     BadShare: ("bad_share", "these bytes are not that share"),
     Busy: ("busy", "the same share is on its way already"),
     Stale: ("stale", "a newer record is here"),
+    NotDue: ("not_due", "no duty allows this now"),
 }
 
 
@@ -84,6 +87,8 @@ class HoldingHandler:
         member, whose links need this."""
         self._store, self._run_blocking, self._on_change = store, run_blocking, on_change
         self.fairness = fairness
+        self.duties: Duties | None = None
+        """Without, nobody acts for others here. It may be set later, as `fairness`."""
         self.farewells: Callable[[], Sequence[bytes]] = tuple
         self.handed_over: set[MemberId] = set()
         """Who has said, since we said that we are leaving, that we need not wait for it."""
@@ -137,9 +142,35 @@ class HoldingHandler:
                 self.handed_over.add(remote)
                 await stream.send(Stored())
             case DutyPut() | DutyGet() | LeaseAsk() | ForOwner():
-                await stream.send(Refused("not_due", "nobody acts for others here"))
+                await self._for_absent(remote, request, stream)
             case _:
                 assert_never(request)
+
+    async def _for_absent(
+        self,
+        remote: MemberId,
+        request: DutyPut | DutyGet | LeaseAsk | ForOwner,
+        stream: Stream,
+    ) -> None:
+        """What is about an owner who is gone."""
+        call, duties = self._run_blocking, self.duties
+        if duties is None:
+            raise NotDue("nobody acts for others here")
+        match request:
+            case DutyPut(length):
+                record = b"".join([data async for data in receive_body(stream, length)])
+                await call(duties.put, record)
+                await stream.send(Stored())
+            case DutyGet(owner):
+                record = await call(duties.get, MemberId(owner), remote)
+                await stream.send(Found(b"", len(record)))
+                await stream.send_data(record)
+            case LeaseAsk(owner, counter):
+                seconds = await call(duties.ask_lease, MemberId(owner), remote, counter)
+                await stream.send(Leased(seconds))
+            case ForOwner(owner, inner):
+                await call(duties.allow, MemberId(owner), remote, inner)
+                await self._answer(MemberId(owner), inner, stream)
 
     def _free_for(self, owner: MemberId) -> int:
         free = self._store.free_bytes()

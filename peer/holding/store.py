@@ -337,6 +337,12 @@ class ShareStore:
         """An owner's root record, or None."""
         return self.records.get_root(owner)
 
+    def put_duty(self, owner: MemberId, record: bytes) -> None:
+        """Keep an owner's duty, durably. Raises Stale, BadShare, NoRoom."""
+        with self._lock:
+            self.records.put_duty(owner, record)
+            self.owners.begin(owner)
+
     def _take_room(self, more: int) -> None:
         self._make_room(more)
         self._used += more

@@ -79,7 +79,7 @@ def read(store: ShareStore, share: Share, owner: MemberId = ANNA_ID) -> bytes | 
 
 
 def size_on_disk(root: Path) -> int:
-    ours = ("observed.json", "owners.json")
+    ours = ("observed.json", "owners.json", "leases.json")
     files = (path for path in root.rglob("*") if path.is_file() and path.name not in ours)
     return sum(path.stat().st_size for path in files)
 
