@@ -19,13 +19,14 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from bench.group import ALONE, LocalGroup, MemberProcess, covey
+from bench.trees import compare_trees
 from tests.gui.pages.conftest import CHROMIUM
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 GROUP = "The Testers"
 FRIENDS = ("ben", "carla", "david", "emma", "finn")
-PATIENCE_MS = 90_000
+PATIENCE_MS = 45_000
 FIRST_RUN_S = 60.0
 PICTURES = Path(__file__).parents[2] / "build" / "screenshots"
 
@@ -41,10 +42,15 @@ def home(tmp_path: Path) -> Path:
     return home
 
 
+def at_noon() -> str:
+    """A time zone in which it is about noon, so that no night comes by itself."""
+    return f"NOON{time.gmtime().tm_hour - 12:+d}"
+
+
 @contextmanager
 def agent_of(state: Path, home: Path) -> Iterator[str]:
     """An agent for a computer that is in no group yet; gives the address that lets a person in."""
-    environment = {**os.environ, **ALONE, "HOME": str(home)}
+    environment = {**os.environ, **ALONE, "HOME": str(home), "COVEY_NIGHTS": "", "TZ": at_noon()}
     environment = {k: v for k, v in environment.items() if not k.startswith("XDG_")}
     log = state.with_suffix(".log").open("wb")
     command = covey("--home", str(state))
@@ -119,6 +125,8 @@ def test_from_the_first_run_to_safe_files_and_friends_who_vanish(
         assert first_run_s < FIRST_RUN_S
 
         backs_up(page)
+        looks_at_the_nights(page)
+        pauses(page)
         loses_friends(page, group)
 
 
@@ -135,6 +143,32 @@ def backs_up(page: Page) -> None:
     expect(page.get_by_role("button", name=re.compile("awake; keeps"))).to_have_count(5)
     expect(page.get_by_text("Your recovery words are not kept yet.")).to_be_visible()
     page.screenshot(path=PICTURES / "real-home-light-1200.png")
+
+
+def looks_at_the_nights(page: Page) -> None:
+    page.get_by_role("link", name="Activity", exact=True).click()
+    expect(page.locator(".night-details")).to_contain_text(re.compile("42 files · 30 MB new"))
+    expect(page.locator(".night-details")).to_contain_text("carried to friends")
+    expect(
+        page.get_by_text(re.compile("In 30 days [1-9][0-9.]* MB went to friends"))
+    ).to_be_visible()
+    expect(page.get_by_text("The first backup is done: 42 files")).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile(": backed up$"))).to_have_count(1)
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        page.screenshot(path=PICTURES / f"real-activity-{theme}-1200.png", full_page=True)
+    page.emulate_media(color_scheme="light")
+    page.get_by_role("link", name="Home", exact=True).click()
+
+
+def pauses(page: Page) -> None:
+    expect(page.get_by_text(re.compile("Next (today|tomorrow) at .*, when this"))).to_be_visible()
+    page.get_by_text("Pause", exact=True).click()
+    page.get_by_role("button", name="For an hour").click()
+    expect(page.get_by_text(re.compile("aused until"))).to_be_visible()
+    page.screenshot(path=PICTURES / "real-paused-light-1200.png")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("Pause", exact=True)).to_be_visible()
 
 
 def loses_friends(page: Page, group: LocalGroup) -> None:
@@ -186,3 +220,32 @@ def test_the_space_that_is_given_changes_at_once_and_for_good(
         expect(page.locator(".toast")).to_contain_text("You give")
     member = MemberProcess("anna", tmp_path / "state")
     assert member.run("space")["offer_bytes"] > 10**9
+
+
+def test_a_lost_computer_comes_back_from_the_page(
+    group: LocalGroup, home: Path, page: Page, tmp_path: Path
+):
+    anna, *_ = group.join_all("anna", "ben", "carla", "david")
+    group.wait_online(anna, 3)
+    anna.run("mark", str(home / "Documents"))
+    assert anna.run("backup")["ok"]
+    group.lose("anna")
+    (home / "Documents").rename(tmp_path / "lost")
+    with agent_of(tmp_path / "new", home) as address:
+        page.goto(address)
+        page.get_by_role("link", name="I had Covey on another computer").click()
+        page.get_by_label("Group", exact=True).fill(group.group)
+        page.get_by_label("Password", exact=True).fill(group.password_file.read_text().strip())
+        page.get_by_text("Our group has its own server").click()
+        page.get_by_label("Address of the server").fill(group.url)
+        page.get_by_label("Recovery words").fill(group.words_file("anna").read_text())
+        expect(page.get_by_text("All 24 words are there.")).to_be_visible()
+        page.screenshot(path=PICTURES / "real-recover-light-1200.png", full_page=True)
+        page.get_by_role("button", name="Bring my backups back").click()
+        expect(page.get_by_role("row", name=re.compile("Documents 0.bin"))).to_be_visible()
+        page.screenshot(path=PICTURES / "real-recovered-light-1200.png", full_page=True)
+        page.get_by_role("button", name="Restore everything").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("button", name="Restore", exact=True).click()
+        expect(page.get_by_text("12 files back: where it was.")).to_be_visible()
+    assert not compare_trees(tmp_path / "lost", home / "Documents").differences

@@ -43,10 +43,15 @@ export class Wish {
 
   ask() {
     return new Promise((resolve) => {
-      const end = (value) => { this.#end(); resolve(value); this.dialog.close(); };
+      const end = async (value) => {
+        this.go.disabled = this.no.disabled = true;
+        await this.#endLook();
+        resolve(value);
+        this.dialog.close();
+      };
       this.go.addEventListener("click", () => end({ to: this.to, overwrite: this.overwrite }));
       this.no.addEventListener("click", () => end(null));
-      this.dialog.addEventListener("close", () => { this.#end(); resolve(null); this.dialog.remove(); });
+      this.dialog.addEventListener("close", () => { this.#endLook(); resolve(null); this.dialog.remove(); });
       document.body.append(this.dialog);
       this.dialog.showModal();
       this.#try();
@@ -66,29 +71,32 @@ export class Wish {
     this.#try();
   }
 
-  #end() {
+  /** See out the look that is under way: the agent does one such thing at a time. */
+  async #endLook() {
     this.trying = null;
-    if (this.job) cancel(this.job).catch(() => {}); // it only looked
-    this.job = null;
+    if (this.job) await cancel(this.job).catch(() => {});
+    await this.look?.catch(() => {});
   }
 
   /** Tell what would be done, without doing it. */
   async #try() {
-    this.#end();
-    const trying = (this.trying = Symbol("try"));
     fill(this.would, waiting(2));
+    const ended = this.#endLook();
+    const trying = (this.trying = Symbol("try"));
+    await ended;
+    if (trying !== this.trying) return;
     try {
       const given = { snapshot: this.snapshot.id, to: this.to, paths: this.paths, overwrite: this.overwrite, dry_run: true };
-      const event = await run("restore", given, (_, job) => {
-        if (trying === this.trying) this.job = job;
-        else cancel(job).catch(() => {});
+      this.look = run("restore", given, (_, job) => {
+        this.job = job;
+        if (trying !== this.trying) cancel(job).catch(() => {});
       });
-      if (trying !== this.trying) return;
-      this.job = null;
-      fill(this.would, wouldDo(event));
+      const event = await this.look;
+      if (trying === this.trying) fill(this.would, wouldDo(event));
     } catch (problem) {
       if (trying === this.trying) fill(this.would, notice("warn", ...explain(problem)));
     }
+    this.job = null;
   }
 }
 
