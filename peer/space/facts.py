@@ -19,6 +19,8 @@ from signaling.messages import MemberId
 LITTLE_ROOM_PARTS = 10
 """Who has room for less than one part in so many of what is stored already, is warned."""
 
+LITTLE_ROOM = "There is little room left."
+
 
 def room_now(member: Member) -> Room | None:
     """How much more fits, as far as is known by day; None without friends."""
@@ -79,7 +81,7 @@ def status_facts(member: Member, offer_bytes: int, used_bytes: int) -> tuple[str
     room = room_now(member)
     warnings = space_warnings(member, own_account(member), offer_bytes, used_bytes)
     if room is not None and room.fits_bytes < room.account.usage_bytes // LITTLE_ROOM_PARTS:
-        warnings.append(f"There is little room left. {room_sentence(room)}")
+        warnings.append(f"{LITTLE_ROOM} {room_sentence(room)}")
     return "" if room is None else room_sentence(room), warnings
 
 

@@ -56,14 +56,14 @@ def over_sentence(account: Account) -> str:
     over = account.usage_bytes - account.credit_bytes
     if over <= 0:
         return ""
-    taken = f"You take {size_text(account.usage_bytes)} of the group"
+    usage, credit = size_text(account.usage_bytes), size_text(account.credit_bytes)
     if account.credit_bytes < account.offer_bytes:
         return (
-            f"{taken} and may take {size_text(account.credit_bytes)}, until your friends have "
-            "checked more of what you keep for them. What is there stays; nothing new is taken."
+            f"You take {usage} of the group and may take {credit}, until your friends have checked "
+            "more of what you keep for them. What is there stays; nothing new is taken."
         )
     return (
-        f"{taken} and give {size_text(account.offer_bytes)}. What is there stays; nothing new is "
+        f"You take {usage} of the group and give {credit}. What is there stays; nothing new is "
         f"taken until you give {size_text(round_up(over))} more, or remove something."
     )
 

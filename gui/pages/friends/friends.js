@@ -94,7 +94,9 @@ function card(friend, part, most) {
       { class: "facts small" },
       h("dt", {}, t("gives to the group")), h("dd", {}, bytes(friend.offer_bytes)),
       friend.held_bytes === undefined ? null : [h("dt", {}, t("you keep for them")), h("dd", {}, bytes(friend.held_bytes))],
+      friend.stored_bytes === undefined ? null : [h("dt", {}, t("keep for you")), h("dd", {}, bytes(friend.stored_bytes))],
     ),
+    friend.usage_bytes > friend.credit_bytes ? h("p", { class: "small soft" }, t("Takes more than they may, so that they get no more room for now.")) : null,
   );
 }
 

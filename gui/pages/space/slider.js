@@ -3,7 +3,6 @@
 import { freshId, h, setStyle } from "../base/element.js";
 import { bytes } from "../base/format.js";
 import { t } from "../base/i18n.js";
-import { scale } from "./room.js";
 
 const LEAST_BYTES = 1e9;
 const KEEP_FREE = 0.1; // of the disk's free space, for the person
@@ -39,4 +38,19 @@ export function spaceSlider({ disk, value, changed = () => {}, least = LEAST_BYT
   );
   draw();
   return slider;
+}
+
+/** Positions of a slider from 0 to 1000 and sizes from `least` to `most`, finer where it is small. */
+function scale(least, most) {
+  const bend = 2.2;
+  return {
+    size: (at) => nice(least + (most - least) * (at / 1000) ** bend, least, most),
+    at: (size) => Math.round(1000 * (Math.max(0, size - least) / Math.max(1, most - least)) ** (1 / bend)),
+  };
+}
+
+/** A size that people would say: steps of 1, 5, 10, 50 GB, never outside of the bounds. */
+function nice(size, least, most) {
+  const step = [0.1, 0.5, 1, 5, 10, 50, 100].map((gb) => gb * 1e9).find((one) => size < one * 25) ?? 1e11;
+  return Math.min(most, Math.max(least, Math.round(size / step) * step));
 }

@@ -6,7 +6,8 @@ import { fill, h, Page } from "../base/element.js";
 import { bytes, percent } from "../base/format.js";
 import { t } from "../base/i18n.js";
 import { link } from "../base/router.js";
-import { proposal, room } from "./room.js";
+import { told } from "../base/told.js";
+import { ledgerTable } from "./ledger.js";
 import { spaceSlider } from "./slider.js";
 
 class Space extends Page {
@@ -31,7 +32,7 @@ class Space extends Page {
   }
 
   #show(space, disk) {
-    fill(this.body, h("div", { class: "space-grid" }, yours(space), this.#theirs(space, disk)));
+    fill(this.body, h("div", { class: "space-grid" }, yours(space), this.#theirs(space, disk)), space.ledger.length > 1 ? ledgerTable(space.ledger) : null);
   }
 
   #theirs(space, disk) {
@@ -61,35 +62,37 @@ class Space extends Page {
 }
 
 function yours(space) {
-  const { fits, by, times, used } = room(space);
-  const limit = Math.min(space.offer_bytes, space.friends_offer_bytes);
-  const offered = proposal(space);
+  const limit = Math.min(space.credit_bytes, space.friends_offer_bytes);
   const nobody = space.friends_offer_bytes === 0;
+  const spares = space.stored_bytes ? Math.max(0, 1 - space.packed_bytes / space.stored_bytes) : 0;
   return h(
     "section",
     { class: "card stack", "aria-labelledby": "space-there" },
     h("h2", { id: "space-there" }, t("At your friends")),
     nobody
       ? notice("info", t("Nobody gives space yet."), t("Ask a friend to join."), h("div", { class: "row" }, h("a", { class: "button", href: link("friends") }, t("Friends"))))
-      : h("p", { class: "big-fact" }, t("You can back up {size} more.", { size: bytes(fits) })),
-    nobody ? null : h("div", { class: "stack tight" }, h("div", { class: "row apart small" }, h("span", { class: "soft" }, t("used by you")), h("span", { class: "numbers" }, t("{n} of {all}", { n: bytes(used), all: bytes(limit) }))), bar(limit ? used / limit : 0, t("used by you"))),
-    advice(nobody, by, offered),
+      : h("p", { class: "big-fact" }, t("You can back up {size} more.", { size: bytes(space.fits_bytes) })),
+    (space.warnings ?? []).map((warning) => notice("warn", told(warning))),
+    nobody ? null : h("div", { class: "stack tight" }, h("div", { class: "row apart small" }, h("span", { class: "soft" }, t("used by you")), h("span", { class: "numbers" }, t("{n} of {all}", { n: bytes(space.usage_bytes), all: bytes(limit) }))), bar(limit ? space.usage_bytes / limit : 0, t("used by you"))),
+    nobody ? null : advice(space),
     h(
       "dl",
       { class: "facts small" },
       h("dt", {}, t("your files, packed")), h("dd", {}, bytes(space.packed_bytes)),
       h("dt", {}, t("spread over friends, with spares")), h("dd", {}, bytes(space.stored_bytes)),
-      h("dt", {}, t("of that, spares")), h("dd", {}, percent(space.stored_bytes ? Math.max(0, 1 - space.packed_bytes / space.stored_bytes) : 1 - 1 / times)),
+      h("dt", {}, t("of that, spares")), h("dd", {}, percent(spares)),
       h("dt", {}, t("given by all friends")), h("dd", {}, bytes(space.friends_offer_bytes)),
+      h("dt", {}, t("of what you keep, friends have checked")), h("dd", {}, bytes(space.shown_bytes)),
     ),
   );
 }
 
-function advice(nobody, by, offered) {
-  if (nobody) return null;
-  if (by === "friends") return notice("info", t("Your friends give less than you do."), t("More room comes when one of them gives more, or another friend joins."));
-  if (!offered) return null;
-  return h("p", { class: "soft" }, t("Give {give} more for about {gain} more of your own files.", { give: bytes(offered.give), gain: bytes(offered.gain) }));
+/** What makes room: the agent has worked it out (peer/space/fitting.py). */
+function advice({ bound, proposal }) {
+  if (bound === "friends") return notice("info", t("Your friends have no room for more."), t("More room comes when one of them gives more, or another friend joins."));
+  if (bound === "shown") return notice("info", t("More room comes by itself."), t("Every night your friends check some of what you keep for them; you may take as much again and once more."));
+  if (!proposal) return null;
+  return h("p", { class: "soft" }, t("Give {give} more for about {gain} more of your own files.", { give: bytes(proposal.give_bytes), gain: bytes(proposal.gain_bytes) }));
 }
 
 customElements.define("covey-space", Space);

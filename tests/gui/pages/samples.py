@@ -32,6 +32,11 @@ def friend(at: int, **changes: Any) -> dict[str, Any]:
         "last_seen_ns": now - (0 if at % 3 != 2 else 5 * HOUR_NS),
         "held_bytes": (3 + at % 7) * GB,
         "uptime": (0.93, 0.71, 0.34, 0.12)[at % 4],
+        "stored_bytes": (14 + at % 4) * GB,
+        "usage_bytes": (20 + 9 * (at % 5)) * GB,
+        "shown_bytes": (3 + at % 7) * GB,
+        "credit_bytes": (40 + 15 * (at % 5)) * GB,
+        "note": "",
     }
     return facts | changes
 
@@ -103,6 +108,14 @@ def matrix(count: int, columns: int = 120) -> dict[str, Any]:
     return {"friends": [friend(at)["name"] for at in range(count)], "packs": 240, "rows": rows}
 
 
+def ledger(friends: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A line for each member, us first."""
+    own = {"name": "laptop", "member": "ab" * 32, "offer_bytes": 120 * GB, "held_bytes": 71 * GB}
+    used = {"usage_bytes": 98 * GB, "shown_bytes": 60 * GB, "credit_bytes": 120 * GB}
+    own |= used | {"you": True}
+    return [own, *({**friend, "you": False} for friend in friends)]
+
+
 def group(count: int = 6, **changes: Any) -> Agent:
     """A group in which everything is well."""
     friends = [friend(at) for at in range(count)]
@@ -120,7 +133,10 @@ def group(count: int = 6, **changes: Any) -> Agent:
             "space": {
                 "offer_bytes": 120 * GB, "held_bytes": 71 * GB, "friends_offer_bytes": 390 * GB,
                 "stored_bytes": 98 * GB, "packed_bytes": 49 * GB, "chunks": 81_000,
-                "needed": 3, "total": 6,
+                "needed": 3, "total": 6, "usage_bytes": 98 * GB, "shown_bytes": 60 * GB,
+                "credit_bytes": 120 * GB, "fits_bytes": 11 * GB, "bound": "offer",
+                "proposal": {"give_bytes": 50 * GB, "gain_bytes": 25 * GB},
+                "sentence": "", "warnings": [], "ledger": ledger(friends),
             },
             "space_free": {
                 "free_bytes": 210 * GB, "total_bytes": 512 * GB, "default_offer_bytes": 50 * GB,
@@ -139,8 +155,10 @@ def alone(**changes: Any) -> Agent:
     """Joined, and nobody else is."""
     agent = group(0, last_snapshot=None, can_vanish=None, marks=[], **changes)
     agent.answers["space"].update(
-        held_bytes=0, stored_bytes=0, packed_bytes=0, friends_offer_bytes=0, needed=0, total=0
-    )
+        held_bytes=0, stored_bytes=0, packed_bytes=0, friends_offer_bytes=0, needed=0, total=0,
+        usage_bytes=0, shown_bytes=0, fits_bytes=0, bound="friends", proposal=None,
+        ledger=ledger([]),
+    )  # fmt: skip
     agent.answers["activity"] = {"nights": [], "messages": [], "traffic": []}
     agent.answers["matrix"] = {"friends": [], "packs": 0, "rows": []}
     return agent

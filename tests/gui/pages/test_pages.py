@@ -40,10 +40,22 @@ def test_space_says_what_fits_and_what_to_give(opened: Opened):
 
 def test_friends_who_give_little_are_the_limit(opened: Opened):
     agent = samples.group()
-    agent.answers["space"]["friends_offer_bytes"] = 110 * samples.GB
+    agent.answers["space"] |= {"fits_bytes": 6 * samples.GB, "bound": "friends", "proposal": None}
     page = opened(agent, "space")
     expect(page.get_by_text("You can back up 6 GB more.")).to_be_visible()
-    expect(page.get_by_text("Your friends give less than you do.")).to_be_visible()
+    expect(page.get_by_text("Your friends have no room for more.")).to_be_visible()
+
+
+def test_the_ledger_shows_who_takes_more_than_they_may(opened: Opened):
+    agent = samples.group()
+    greedy = agent.answers["space"]["ledger"][2]
+    greedy["usage_bytes"] = 200 * samples.GB
+    agent.answers["space"]["warnings"] = ["You take too much."]
+    page = opened(agent, "space")
+    expect(page.get_by_text("You take too much.")).to_be_visible()
+    page.get_by_text("Who gives and takes how much").first.click()
+    expect(page.get_by_role("row", name="Ben")).to_contain_text("gets no more for now")
+    expect(page.get_by_role("row", name="laptop (you)")).to_contain_text("98 GB")
 
 
 def test_activity_tells_of_a_night_when_its_day_is_touched(opened: Opened):
