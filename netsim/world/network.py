@@ -16,6 +16,7 @@ is `datachannel.handshake`, tried by its own tests, and by `outsider.py` against
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -28,6 +29,8 @@ from signaling.messages import MemberId
 
 BUFFERED_BYTES_LOW = 256 * 1024
 FRAME_BYTES_MAX = 64 * 1024
+GRAIN_S = 0.005
+"""Frames arrive at multiples of this, so that those that were sent together arrive together."""
 FRAME_OVERHEAD = 60
 """What UDP, IP and DTLS add to a small frame."""
 BREAK_BYTES_MEAN = 200_000
@@ -173,7 +176,8 @@ class Network:
         line = self._lines[link.own]
         line.busy_until = max(line.busy_until, self._loop.time()) + size / line.up_bytes_s
         line.sent_bytes += size
-        return line.busy_until + line.latency_s + self._lines[link.remote].latency_s
+        arrives = line.busy_until + line.latency_s + self._lines[link.remote].latency_s
+        return math.ceil(arrives / GRAIN_S) * GRAIN_S
 
     def round_trip_s(self, near: MemberId, far: MemberId) -> float:
         """Of an idle line."""
