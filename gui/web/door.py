@@ -1,8 +1,10 @@
 """Who may come in: one-time keys that become sessions.
 
 The agent's own file (`pages.json`, 0600) holds a secret; whoever can read it may have one-time keys
-made. A key is good once and for ten minutes. A browser that brings one gets a session, which lasts
-as long as the agent. So no secret that lasts is ever in an address, which browsers remember.
+made. The secret itself is never sent: both sides prove that they know it, since the port of an
+agent that was killed may be another user's program's by now. A key is good once and for ten
+minutes. A browser that brings one gets a session, which lasts as long as the agent. So no secret
+that lasts is ever in an address, which browsers remember.
 """
 
 from __future__ import annotations
@@ -18,6 +20,11 @@ SESSIONS_MAX = 256
 """Browsers that are let in; the oldest goes when there are more."""
 
 
+def proof(secret: str, *said: str) -> str:
+    """What only who knows the secret can say about these words, none of which has a newline."""
+    return hmac.new(secret.encode(), "\n".join(said).encode(), "sha256").hexdigest()
+
+
 class Door:
     """All keys and sessions of one agent. `now_s` is the event loop's clock."""
 
@@ -27,9 +34,10 @@ class Door:
         self._sessions: dict[str, None] = {}
         self.secret = random_bytes(KEY_BYTES).hex()
 
-    def knows_secret(self, given: str) -> bool:
-        """Whether this is the agent's own secret."""
-        return hmac.compare_digest(given.encode("utf-8", "replace"), self.secret.encode())
+    def knows_secret(self, given: str, nonce: str) -> bool:
+        """Whether `given` proves, for this nonce, that the agent's own secret is known."""
+        expected = proof(self.secret, "ask", nonce)
+        return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
 
     def new_key(self, now_s: float) -> str:
         """A one-time key."""

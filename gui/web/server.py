@@ -16,7 +16,7 @@ from aiohttp import web
 
 from gui.web import sheet
 from gui.web.desk import Desk
-from gui.web.door import Door
+from gui.web.door import Door, proof
 from gui.web.guard import HOST, cookie_name, guard, strict_headers
 from gui.web.jobs import as_event
 from gui.web.live import Live
@@ -27,6 +27,7 @@ from peer.state import write_atomic
 log = logging.getLogger("covey.gui")
 
 PAGES = Path(__file__).parents[1] / "pages"
+NONCE_HEADER = "Covey-Nonce"
 BODY_BYTES_MAX = 4 << 20  # a few thousand long paths to mark at once
 SHUTDOWN_S = 0.5
 _KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
@@ -76,10 +77,13 @@ class PagesServer:
         return response
 
     async def _key(self, request: web.Request) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not self._door.knows_secret(given):
-            return web.Response(status=401, text="The secret is missing or wrong.")
-        return web.json_response({"key": self._door.new_key(self._now_s())})
+        given = request.headers.get("Authorization", "").removeprefix("Proof ")
+        nonce = request.headers.get(NONCE_HEADER, "")
+        if not nonce or not self._door.knows_secret(given, nonce):
+            return web.Response(status=401, text="The proof is missing or wrong.")
+        key = self._door.new_key(self._now_s())
+        told = proof(self._door.secret, "answer", nonce, key)
+        return web.json_response({"key": key, "proof": told})
 
     # --- files ------------------------------------------------------------------------------
 

@@ -5,7 +5,9 @@ The agent is a process of its own, so that closing the window, or the terminal, 
 
 from __future__ import annotations
 
+import hmac
 import json
+import secrets
 import subprocess
 import sys
 import time
@@ -17,8 +19,9 @@ import msgspec
 import psutil
 
 from gui.agent import LOCK_FILE, pages_file
+from gui.web.door import proof
 from gui.web.guard import HOST
-from gui.web.server import PagesFile
+from gui.web.server import NONCE_HEADER, PagesFile
 from peer.service import Problem
 from peer.state import StateFolder
 
@@ -26,6 +29,8 @@ START_S = 30.0
 """How long an agent may take to serve its pages; it imports WebRTC first."""
 LOOK_EVERY_S = 0.1
 ANSWER_S = 5.0
+ANSWER_BYTES_MAX = 4096
+NONCE_BYTES = 16
 LOG_FILE = "agent.log"
 LOG_BYTES_MAX = 1 << 20
 LOG_TAIL_BYTES = 600
@@ -56,18 +61,30 @@ def _address(state: StateFolder, page: str) -> str | None:
         found = msgspec.json.decode(pages_file(state).read_bytes(), type=PagesFile)
     except (OSError, msgspec.MsgspecError):
         return None
-    request = urllib.request.Request(
-        f"http://{HOST}:{found.port}/key",
-        method="POST",
-        headers={"Authorization": f"Bearer {found.secret}"},
-    )
     try:
-        with _direct().open(request, timeout=ANSWER_S) as answer:
-            key = json.loads(answer.read())["key"]
-    except (OSError, ValueError, KeyError, urllib.error.URLError):
+        key = _key(found)
+    except (OSError, ValueError, KeyError, TypeError, urllib.error.URLError):
         return None  # the agent that wrote it was killed
     query = {"key": key} | ({"page": page} if page else {})
     return f"http://{HOST}:{found.port}/enter?{urllib.parse.urlencode(query)}"
+
+
+def _key(found: PagesFile) -> str:
+    """A one-time key of the agent that wrote this, and no other program's at its port."""
+    nonce = secrets.token_hex(NONCE_BYTES)
+    given = proof(found.secret, "ask", nonce)
+    request = urllib.request.Request(
+        f"http://{HOST}:{found.port}/key",
+        method="POST",
+        headers={"Authorization": f"Proof {given}", NONCE_HEADER: nonce},
+    )
+    with _direct().open(request, timeout=ANSWER_S) as answer:
+        told = json.loads(answer.read(ANSWER_BYTES_MAX))
+    key = str(told["key"])
+    expected, said = proof(found.secret, "answer", nonce, key), str(told["proof"])
+    if not hmac.compare_digest(expected.encode(), said.encode("utf-8", "replace")):
+        raise ValueError("another program answers")
+    return key
 
 
 def _direct() -> urllib.request.OpenerDirector:

@@ -15,10 +15,11 @@ import aiohttp
 import pytest
 
 from gui.web.desk import Desk
+from gui.web.door import proof
 from gui.web.folders import Suggestions
 from gui.web.jobs import Jobs
 from gui.web.live import Live
-from gui.web.server import PagesFile, serve_pages
+from gui.web.server import NONCE_HEADER, PagesFile, serve_pages
 from peer.blocking import run_blocking
 from peer.service import Event, Problem, done
 from peer.state import Config, Secrets, StateFolder
@@ -109,7 +110,8 @@ class Pages:
 
     async def key(self) -> str:
         stranger = await self.stranger()
-        wanted = {"Authorization": f"Bearer {self.secret}"}
+        given = proof(self.secret, "ask", "once")
+        wanted = {"Authorization": f"Proof {given}", NONCE_HEADER: "once"}
         async with stranger.post("/key", headers=wanted) as answer:
             return (await answer.json())["key"]
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gui.web.door import KEY_GOOD_S, KEYS_MAX, SESSIONS_MAX, Door
+from gui.web.door import KEY_GOOD_S, KEYS_MAX, SESSIONS_MAX, Door, proof
 
 
 def counting_door() -> Door:
@@ -70,7 +70,15 @@ def test_no_text_is_a_key_a_session_or_the_secret(text: str):
     door.new_key(0.0)
     assert door.enter(text, 0.0) is None
     assert not door.is_open_to(text)
-    assert not door.knows_secret(text)
+    assert not door.knows_secret(text, "nonce")
+
+
+def test_a_proof_is_good_for_its_nonce_alone_and_one_way():
+    door = counting_door()
+    assert door.knows_secret(proof(door.secret, "ask", "nonce"), "nonce")
+    assert not door.knows_secret(proof(door.secret, "ask", "nonce"), "another")
+    assert not door.knows_secret(proof(door.secret, "answer", "nonce"), "nonce")
+    assert not door.knows_secret(door.secret, "nonce")
 
 
 def test_the_oldest_key_goes_when_too_many_wait():

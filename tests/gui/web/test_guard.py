@@ -8,7 +8,9 @@ from collections.abc import Mapping
 
 import pytest
 
+from gui.web.door import proof
 from gui.web.guard import HEADERS
+from gui.web.server import NONCE_HEADER
 from tests.gui.web.conftest import Pages
 
 ADDRESSES = ("/", "/pages/index.html", "/api/events", "/api/sheet.pdf", "/api/sheet.svg")
@@ -78,8 +80,18 @@ async def test_the_page_that_is_asked_for_with_the_key_is_shown(pages: Pages):
 
 async def test_keys_are_made_for_the_secret_alone(pages: Pages):
     stranger = await pages.stranger()
-    for given in ("", "Bearer ", "Bearer 00", f"bearer {pages.secret}x"):
-        async with stranger.post("/key", headers={"Authorization": given}) as answer:
+    right = proof(pages.secret, "ask", "once")
+    for given, nonce in (
+        ("", "once"),
+        ("Proof ", "once"),
+        ("Proof 00", "once"),
+        (f"Proof {pages.secret}", "once"),
+        (f"Proof {right}x", "once"),
+        (f"Proof {right}", "twice"),
+        (f"Proof {proof(pages.secret, 'ask', '')}", ""),
+    ):
+        headers = {"Authorization": given, NONCE_HEADER: nonce}
+        async with stranger.post("/key", headers=headers) as answer:
             assert answer.status == 401
     async with stranger.get("/key") as answer:
         assert answer.status == 405
