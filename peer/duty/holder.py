@@ -21,10 +21,10 @@ from pathlib import Path
 import msgspec
 
 from chunking.duty import Duty, read_duty, read_duty_envelope
-from chunking.formats import FormatError, PackId, PackRef
+from chunking.formats import FormatError, PackId, PackRef, ShareName
 from chunking.index import share_names
-from chunking.share import decode_header
-from datachannel.messages import Get, List, Put
+from chunking.share import Share, decode_header
+from datachannel.messages import LIST_ITEMS_MAX, Get, List, Put
 from peer.duty.lease import LEASE_S, Leases
 from peer.holding.refusals import BadShare, Busy, Stale
 from peer.holding.store import ShareStore
@@ -148,6 +148,41 @@ class Duties:
                 self._due(owner, deputy)
                 found.append(owner)
         return found
+
+    # --- this member's own part, when it is the deputy --------------------------------------------
+
+    def unseen_days(self, member: MemberId) -> int:
+        """Observed days since a member was seen; 0 for who has nothing here."""
+        return self._store.owners.unseen_days(member)
+
+    def own_names(self, owner: MemberId) -> set[ShareName]:
+        """The shares of an owner that lie here."""
+        names: set[ShareName] = set()
+        after, more = b"", True
+        while more:
+            page, more = self._store.list_after(owner, after, LIST_ITEMS_MAX)
+            names |= {ShareName(name) for name, _ in page}
+            after = page[-1][0] if page else after
+        return names
+
+    def read_own(self, owner: MemberId, name: ShareName) -> tuple[bytes, bytes] | None:
+        """Header and payload of a share that lies here, unverified; None without it."""
+        held = self._store.open_range(owner, name, 0, 0)
+        if held is None:
+            return None
+        with contextlib.closing(held):
+            return held.header, held.read(0, held.size)
+
+    def put_own(self, owner: MemberId, share: Share) -> None:
+        """Keep a share for an owner here. Raises NoRoom, BadShare, Busy."""
+        put = self._store.begin_put(owner, share.name, share.header, len(share.payload))
+        try:
+            if put.offset < put.length:
+                self._store.append(put, share.payload[put.offset :])
+            self._store.finish_put(put)
+        except BaseException:
+            self._store.abort(put)
+            raise
 
     def known(self, owner: bytes) -> KnownDuty | None:
         """An owner's newest duty that is here; None without, and for one that has rotted."""
