@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from peer.member import Emit, Member
 from peer.service import note, progress
+from peer.upkeep.shown import audit_friends, shown_bytes
 from peer.upkeep.statements import exchange
-from signaling.messages import MemberId
 
 log = logging.getLogger("covey.upkeep")
 
@@ -41,10 +42,6 @@ class Care:
     held: Held
     emit: Emit
 
-    def shown(self) -> Mapping[MemberId, int]:
-        """For each friend, how many bytes of ours it has shown by audits to keep."""
-        return {}
-
     async def run(self) -> dict[str, str]:
         """All steps in their order; what each has to say, by its name."""
         said: dict[str, str] = {}
@@ -58,10 +55,14 @@ class Care:
         return said
 
 
+async def _audit(care: Care) -> Result:
+    return await audit_friends(care.member)
+
+
 async def _statements(care: Care) -> Result:
-    return await exchange(care.member, care.held, care.shown)
+    return await exchange(care.member, care.held, partial(shown_bytes, care.member))
 
 
 Step = Callable[[Care], Awaitable[Result]]
-STEPS: tuple[tuple[str, Step], ...] = (("statements", _statements),)
-"""Statements first, so that what follows goes by the newest figures."""
+STEPS: tuple[tuple[str, Step], ...] = (("audit", _audit), ("statements", _statements))
+"""Audits first, so that our statement says what they have shown."""

@@ -30,6 +30,7 @@ from peer.upkeep import reconcile
 from peer.upkeep.audit import Piece, Spot, Verdict, audit, choose_spots
 from peer.upkeep.findings import DataRead, Findings, RootCopies, told
 from peer.upkeep.selfcheck import check_catalog
+from peer.upkeep.shown import note_audit
 from peer.upkeep.standing import Standing, bare_friends, stand
 from peer.upkeep.verify import DataCheck, Readings, choose_packs
 from signaling.messages import MemberId
@@ -138,8 +139,10 @@ class Check:
             fetched += size
             self._emit(progress("check", bytes_done=fetched))
 
+        results = await audit(self._m, spots, heard)
+        await self._m.run_blocking(note_audit, self._m.catalog, results)
         showed: dict[MemberId, bool] = {}
-        for spot, verdict in await audit(self._m, spots, heard):
+        for spot, verdict in results:
             holder = spot.piece.holder
             showed[holder] = showed.get(holder, False) or verdict is not Verdict.SILENT
             self._found.audited += verdict is not Verdict.SILENT

@@ -62,7 +62,7 @@ def test_nights_on_a_full_disk_fail_in_plain_words_and_the_next_one_with_room_is
     folder = tmp_path / "files"
     folder.mkdir()
     (folder / "old").write_bytes(chance.randbytes(NEW_BYTES))
-    owner = group.join("anna", space="1MB")
+    owner = group.join("anna", space="50MB")  # three times what five nights store
     others = group.join_all("ben", "carla", "david")
     friends = {friend.name: friend for friend in others}
     group.wait_online(owner, len(friends))
