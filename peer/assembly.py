@@ -34,6 +34,7 @@ from peer.catalog import Catalog
 from peer.doctor.examine import Insight, examine_member
 from peer.doctor.paths import RouterTried
 from peer.doctor.real import RealProbes
+from peer.duty.holder import Duties
 from peer.engine import EngineProcess
 from peer.entering import card_of, credentials_of
 from peer.finding.moving import move_group
@@ -170,6 +171,12 @@ async def _assemble(
     mapper = Mapper(partial(find_router, lan_address), lan_address)
     throttle = Throttle(config.limits, Traffic())
     handler = HoldingHandler(store, run_blocking=run_blocking)
+    handler.duties = Duties(
+        store,
+        state.home / "leases",
+        members=rendezvous.members,
+        monotonic_s=time.monotonic,  # noqa: TID251 - used in threads, which have no loop
+    )
     mesh = Mesh(
         credentials=credentials,
         rendezvous=rendezvous,
@@ -213,6 +220,7 @@ async def _assemble(
         workers=BYTE_WORKERS,
         tags=partial(_tags, state.home),
         stopped=friends.stopped,
+        duties=handler.duties,
     )
     handler.fairness = Fairness(
         member.member,

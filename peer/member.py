@@ -15,6 +15,7 @@ from chunking.root import RootRecord, open_root
 from peer.backup.messages import StartBackup
 from peer.backup.tagged import Notes
 from peer.catalog import Catalog
+from peer.duty.holder import Duties
 from peer.ports import Friends, RandomBytes, RunBlocking, WallClock
 from peer.restore.messages import StartRestore
 from peer.service import Event
@@ -81,6 +82,8 @@ class Member:
     """Makes marks of what the person tagged, and tells what needs a look. It blocks."""
     stopped: Callable[[], str] = goes_on
     """Why nothing may be published, as a sentence: another computer is this member now."""
+    duties: Duties | None = None
+    """What owners who may be gone ask of this member; None where it acts for nobody."""
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     book: StatementBook = field(init=False, repr=False)
     """The usage statements of the group; they lie in `home`."""

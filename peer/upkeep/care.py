@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from peer.duty.night import see_to_duties
 from peer.member import Emit, Member
 from peer.service import note, progress
 from peer.upkeep.shown import audit_friends, shown_bytes
+from peer.upkeep.challenge import challenge
+from peer.upkeep.scores import shown_bytes
 from peer.upkeep.statements import exchange
 
 log = logging.getLogger("covey.upkeep")
@@ -59,10 +62,22 @@ async def _audit(care: Care) -> Result:
     return await audit_friends(care.member)
 
 
+async def _duties(care: Care) -> Result:
+    return await see_to_duties(care.member)
+
+
 async def _statements(care: Care) -> Result:
     return await exchange(care.member, care.held, partial(shown_bytes, care.member))
 
 
+async def _audit(care: Care) -> Result:
+    return await challenge(care.member, care.emit)
+
+
 Step = Callable[[Care], Awaitable[Result]]
-STEPS: tuple[tuple[str, Step], ...] = (("audit", _audit), ("statements", _statements))
+STEPS: tuple[tuple[str, Step], ...] = (
+    ("audit", _audit),
+    ("statements", _statements),
+    ("duties", _duties),
+)
 """Audits first, so that our statement says what they have shown."""
