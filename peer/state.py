@@ -11,6 +11,7 @@
     root            the newest root record of our own
     spool/          shares that wait for friends who are asleep
     held/           the shares of friends
+    statements, farewells, duty, leases     what members of the group have signed, and may do
 
 The folder itself is 0700. Every file is replaced whole: written beside, synced, renamed, and the
 folder synced, so that a crash leaves the old or the new one. `lock` is an advisory lock of the
@@ -57,7 +58,8 @@ _CATALOG_FILES = [
     f"catalog.sqlite{end}{more}" for end in ("", ".damaged") for more in ("", "-shm", "-wal")
 ]
 _OWN_FILES = (
-    *("secrets.json", "root", "api.json", "sheet", "journal.json", "statements", "farewells"),
+    *("secrets.json", "root", "api.json", "sheet", "journal.json", "statements"),
+    *("farewells", "duty", "leases"),
     *_CATALOG_FILES,
 )
 _OWN_FOLDERS = ("spool", "held", "server")

@@ -41,6 +41,11 @@ class FakeKeyring:
             raise keyring.errors.PasswordSetError("no")
         self.kept[service, username] = password
 
+    def delete_password(self, service: str, username: str) -> None:
+        if self.refuses:
+            raise keyring.errors.PasswordDeleteError("no")
+        del self.kept[service, username]
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> StateFolder:
@@ -231,3 +236,24 @@ def test_a_relative_home_does_not_move_with_the_process(
     monkeypatch.chdir("/")
     assert folder.home == tmp_path / "here"
     assert {folder.catalog.parent, folder.spool.parent, folder.held.parent} == {folder.home}
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_after_wiping_there_is_no_member_and_nothing_of_it_and_all_else_stays(tmp_path, refuses):
+    keyring_ = FakeKeyring()
+    folder = StateFolder(tmp_path / "home", keyring=keyring_)
+    folder.create(CONFIG, SECRETS)
+    (folder.held / "abc").mkdir()
+    for name in ("root", "catalog.sqlite", "catalog.sqlite-wal", "duty", "leases", "farewells"):
+        (folder.home / name).write_bytes(b"x")
+    for name in ("mine.txt", "pages.json"):
+        (folder.home / name).write_text("stays")
+    keyring_.refuses = refuses
+    with folder.lock():
+        folder.wipe()
+    assert not folder.joined
+    left = {path.name for path in folder.home.iterdir()}
+    assert left == {"lock", "mine.txt", "pages.json"}
+    assert bool(keyring_.kept) == refuses
+    folder.create(CONFIG, SECRETS)  # and it can become a member again
+    assert folder.joined
