@@ -42,6 +42,7 @@ from peer.backup.serving import RangeServer
 from peer.backup.settings import forgotten, hold_of, keep_of
 from peer.backup.ship import Shipment, Shipper
 from peer.backup.survey import survey
+from peer.backup.taking_part import who_takes_part
 from peer.backup.telling import Telling
 from peer.catalog import PackRow, share_names
 from peer.member import Emit, Engine, Member
@@ -49,12 +50,10 @@ from peer.restore.job import scratch_folder
 from peer.restore.messages import NeedRange
 from peer.restore.recover import fill_catalog
 from peer.service import Event, Problem, note
-from peer.space.fitting import Room, room_for
+from peer.space.fitting import Room
 from peer.space.telling import room_sentence
 from peer.upkeep import reconcile
-from peer.upkeep.presence import read_presence
-from peer.upkeep.redundancy import Code, choose_code
-from peer.upkeep.statements import own_account
+from peer.upkeep.redundancy import Code
 from signaling.messages import MemberId
 
 log = logging.getLogger("covey.night")
@@ -95,8 +94,10 @@ class Night:
             raise Problem("Nothing is marked yet.", "Mark a folder: covey mark FOLDER")
         candidates = await survey(self._m)
         await refuse_newer_elsewhere(self._m, [c.member for c in candidates])
-        presence = await self._m.run_blocking(read_presence, self._m.catalog)
-        self._code = choose_code([presence.within_day(c.member) for c in candidates])
+        candidates, self._room = await self._m.run_blocking(
+            who_takes_part, self._m, outermost(marks), candidates
+        )
+        self._code = self._room.code
         self._shipper = Shipper(
             owner=self._m.member,
             friends=self._m.friends,
@@ -106,8 +107,6 @@ class Night:
             names={c.member: self._m.friend_name(c.member) for c in candidates},
             released=self._released,
         )
-        account = await self._m.run_blocking(own_account, self._m)
-        self._room = room_for(account, [c.free_bytes for c in candidates], self._code)
         self._telling = Telling(self._code, self._room, self._shipper, started)
         shipping = asyncio.create_task(self._shipper.run())
         reporting = asyncio.create_task(self._report())

@@ -50,6 +50,18 @@ def what_waits(
     return choose_waiting([measure.root(mark) for mark in marks], room_bytes, LARGE_FILE_BYTES)
 
 
+def new_tonight(
+    marks: Sequence[bytes],
+    exclude: Collection[bytes],
+    ignored: Ignored,
+    catalog: Catalog,
+    before: Mapping[bytes, Entry],
+) -> int:
+    """How many bytes of all marks are new."""
+    measure = _Measure(set(exclude), ignored, catalog, before)
+    return sum(measure.root(mark).whole_bytes() for mark in marks)
+
+
 def _used_bytes(marks: Iterable[bytes]) -> int:
     """What the marks' disks have on them: there cannot be more in the marks."""
     used: dict[int, int] = {}

@@ -34,6 +34,8 @@ class StatementBook:
         self._path, self._own = path, own
         self._lock = threading.Lock()
         self._kept: dict[MemberId, tuple[Statement, bytes]] = {}
+        self.version = 0
+        """Rises with every change."""
         self.two_faced: set[MemberId] = set()
         """Who was found to have signed two different statements with one counter."""
         try:
@@ -130,4 +132,5 @@ class StatementBook:
             return True
 
     def _write(self) -> None:
+        self.version += 1
         write_atomic(self._path, join_statements([data for _, data in self._kept.values()]))

@@ -48,14 +48,18 @@ class Fairness:
         self._offers, self._monotonic_s = offers, monotonic_s
         self._lock = threading.Lock()
         self._here: dict[MemberId, tuple[float, int]] = {}
+        self._added: tuple[int, dict[MemberId, int], Ledger] | None = None
 
     def to_tell(self) -> list[bytes]:
         """The usage statements that go round."""
         return self._book.to_tell()
 
     def ledger(self) -> Ledger:
-        """What all statements add up to now."""
-        return Ledger(self._book.statements(), self._offers())
+        """What all statements add up to now; added up anew only when something is new."""
+        version, offers = self._book.version, dict(self._offers())
+        if self._added is None or self._added[:2] != (version, offers):
+            self._added = (version, offers, Ledger(self._book.statements(), offers))
+        return self._added[2]
 
     def left(self, owner: MemberId) -> int:
         """What this owner may still put here, as far as this rule goes, in bytes."""

@@ -91,10 +91,11 @@ class Ledger:
         """
         claims = self._held.get(owner, {})
         claim = claims.get(holder, 0)
-        others = self._witnesses - {holder, owner}
-        if not others:
+        witnesses = len(self._witnesses) - sum(one in self._witnesses for one in (holder, owner))
+        if not witnesses:
             return claim
-        return min(claim, CLAIM_FACTOR * max(claims.get(other, 0) for other in others))
+        most = max((size for other, size in claims.items() if other != holder), default=0)
+        return min(claim, CLAIM_FACTOR * most)
 
     def usage(
         self, owner: MemberId, *, seen_by: MemberId | None = None, held_bytes: int = 0

@@ -68,9 +68,12 @@ def over_sentence(account: Account) -> str:
     )
 
 
-def friend_note(account: Account, away_s: float) -> str:
-    """What there is to say of a friend, without its name before it; empty when nothing."""
-    said = []
+def friend_note(account: Account, away_s: float, audits: str = "") -> str:
+    """What there is to say of a friend, without its name before it; empty when nothing.
+
+    `audits` says what they found wrong.
+    """
+    said = [audits] if audits else []
     if away_s >= AWAY_S:
         days = int(away_s // _DAY_S)
         said.append(f"was not seen for {days} {'day' if days == 1 else 'days'}")

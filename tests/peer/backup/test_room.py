@@ -134,6 +134,35 @@ async def test_who_takes_all_that_it_may_hears_that_before_anything_is_read(
             await group.backup()
 
 
+async def test_a_friend_with_hardly_any_room_does_not_keep_out_what_fits_with_the_others(
+    tmp_path: Path, home: Home
+):
+    async with small_group(tmp_path / "group", 5) as group:
+        poor = next(iter(group.holders.values()))
+        poor.store.limit_bytes = 20_000
+        night = await group.backup(*home.marks())
+        assert night["ok"], night
+        assert (night["summary"]["waiting"], night["summary"]["total"]) == (0, 5)
+        poor.store.limit_bytes = poor.store.used_bytes + 10_000
+        others = list(group.holders.values())[1:]
+        others[0].store.limit_bytes = others[0].store.used_bytes + 10_000
+        write(home.films / "whale", 250_000, day=50)
+        night = await group.backup()
+        assert night["ok"], night
+        assert (night["summary"]["waiting"], night["summary"]["total"]) == (0, 4)
+        assert "whale" in await restored(group, tmp_path / "back")
+
+
+async def test_of_two_friends_one_with_hardly_any_room_is_left_out(tmp_path: Path, home: Home):
+    async with small_group(tmp_path / "group", 2) as group:
+        next(iter(group.holders.values())).store.limit_bytes = 100_000
+        night = await group.backup(*home.marks())
+        assert night["ok"], night
+        assert (night["summary"]["waiting"], night["summary"]["total"]) == (0, 1)
+        write(home.films / "small", 100, day=50)
+        assert (await group.backup())["summary"]["total"] == 2  # little is new: both take part
+
+
 # --- the estimate ---------------------------------------------------------------------------
 
 
