@@ -14,6 +14,7 @@ from peer.member import Member
 from peer.service import Answer
 from peer.space.telling import friend_note
 from peer.upkeep.presence import read_presence
+from peer.upkeep.scores import read_scores
 from peer.upkeep.statements import ledger_of
 from signaling.messages import MemberId
 
@@ -49,6 +50,7 @@ class Acquaintance:
         sizes = await self._sizes_now()
         stored = await call(self._m.catalog.bytes_per_holder)
         ledger = await call(ledger_of, self._m)
+        scores = await call(read_scores, self._m.catalog)
         engines = {info.member: info.engine for info in links if info.state == "open"}
         now_ns = self._m.wall_clock()
         answers = []
@@ -58,7 +60,7 @@ class Acquaintance:
             noted_ns = round(presence.last_seen_s(member) * _NS)
             watched = presence.watched_s(member) >= WATCHED_MIN_S
             last_seen_ns = max(noted_ns, self._seen_ns.get(member, 0))
-            account = ledger.account(member)
+            account, score = ledger.account(member), scores.of(member)
             away_s = 0.0 if friend.online else (now_ns - last_seen_ns) / _NS
             answers.append(
                 {
@@ -75,7 +77,10 @@ class Acquaintance:
                     "usage_bytes": account.usage_bytes,
                     "shown_bytes": account.shown_bytes,
                     "credit_bytes": account.credit_bytes,
-                    "note": friend_note(account, away_s if last_seen_ns else 0.0),
+                    "score": round(score.value, 3),
+                    "audit": score.sentence,
+                    "audit_failed_ns": score.failed_ns,
+                    "note": friend_note(account, away_s if last_seen_ns else 0.0, score.sentence),
                 }
             )
         return answers

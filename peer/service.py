@@ -122,8 +122,10 @@ class Service(Protocol):
         """The other members: name, member (hex), online, offer_bytes, shares (of ours, there),
         stored_bytes (of those shares), held_bytes (theirs, here), last_seen_ns (0 when never),
         uptime (the part of the time that they are there, None while hardly known) and engine, None
-        without a link; usage_bytes, shown_bytes and credit_bytes as in the ledger of `space`; note
-        (what there is to say of it, a sentence without its subject, or "").
+        without a link; usage_bytes, shown_bytes and credit_bytes as in the ledger of `space`; score
+        (0 to 1, by audits), audit (what they found wrong, a sentence without its subject, or "")
+        and audit_failed_ns (when the last one failed, 0 for never); note (what
+        there is to say of it, a sentence without its subject, or "").
         """
         ...
 

@@ -49,6 +49,10 @@ def notices(
         if not friend["online"] and seen_ns and now_ns - seen_ns >= GONE_DAYS * DAY_NS:
             text = f"{friend['name']} was not seen for {(now_ns - seen_ns) // DAY_NS} days."
             yield Notice(f"gone:{friend['member']}", "warning", text, 30 * DAY_NS)
+        if friend.get("audit"):
+            text = f"{friend['name']} {friend['audit']}. Lost parts are made anew."
+            key = f"audit:{friend['member']}:{friend['audit_failed_ns']}"
+            yield Notice(key, "warning", text, FOR_EVER_NS)
     offered, stored = space["friends_offer_bytes"], space["stored_bytes"]
     if stored and offered and stored > offered * (1 - SPACE_PART_MIN):
         text = "Your friends have hardly any room left for your backups."

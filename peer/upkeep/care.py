@@ -14,9 +14,7 @@ from typing import Protocol
 from peer.duty.night import see_to_duties
 from peer.member import Emit, Member
 from peer.service import note, progress
-from peer.upkeep.shown import audit_friends, shown_bytes
-from peer.upkeep.challenge import challenge
-from peer.upkeep.scores import shown_bytes
+from peer.upkeep.challenge import challenge, shown_bytes
 from peer.upkeep.statements import exchange
 
 log = logging.getLogger("covey.upkeep")
@@ -59,7 +57,7 @@ class Care:
 
 
 async def _audit(care: Care) -> Result:
-    return await audit_friends(care.member)
+    return await challenge(care.member, care.emit)
 
 
 async def _duties(care: Care) -> Result:
@@ -68,10 +66,6 @@ async def _duties(care: Care) -> Result:
 
 async def _statements(care: Care) -> Result:
     return await exchange(care.member, care.held, partial(shown_bytes, care.member))
-
-
-async def _audit(care: Care) -> Result:
-    return await challenge(care.member, care.emit)
 
 
 Step = Callable[[Care], Awaitable[Result]]

@@ -28,9 +28,9 @@ from peer.member import Emit, Member
 from peer.service import Event, progress
 from peer.upkeep import reconcile
 from peer.upkeep.audit import Piece, Spot, Verdict, audit, choose_spots
+from peer.upkeep.challenge import judge
 from peer.upkeep.findings import DataRead, Findings, RootCopies, told
 from peer.upkeep.selfcheck import check_catalog
-from peer.upkeep.shown import note_audit
 from peer.upkeep.standing import Standing, bare_friends, stand
 from peer.upkeep.verify import DataCheck, Readings, choose_packs
 from signaling.messages import MemberId
@@ -140,7 +140,7 @@ class Check:
             self._emit(progress("check", bytes_done=fetched))
 
         results = await audit(self._m, spots, heard)
-        await self._m.run_blocking(note_audit, self._m.catalog, results)
+        await self._m.run_blocking(judge, self._m, results)
         showed: dict[MemberId, bool] = {}
         for spot, verdict in results:
             holder = spot.piece.holder

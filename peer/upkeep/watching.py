@@ -1,12 +1,15 @@
-"""The agent's notes on who is online, every quarter of an hour."""
+"""The agent's notes on who is online and who is away, every quarter of an hour."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Protocol
 
 from peer.member import Member
+from peer.upkeep.absence import note_absences
 from peer.upkeep.presence import SAMPLE_S, note_presence
+from signaling.messages import MemberId
 
 _NS = 10**9
 
@@ -25,5 +28,14 @@ async def watch_presence(member: Member, group: Connected) -> None:
             friends = member.friends.members()
             online = [friend.member for friend in friends.values() if friend.online]
             now_s = member.wall_clock() / _NS
-            await member.run_blocking(note_presence, member.catalog, now_s, online, sorted(friends))
+            await member.run_blocking(_note, member, now_s, online, sorted(friends))
         await asyncio.sleep(SAMPLE_S)
+
+
+def _note(
+    member: Member, now_s: float, online: Collection[MemberId], friends: Collection[MemberId]
+) -> None:
+    note_presence(member.catalog, now_s, online, friends)
+    # Who has left the registry without a goodbye is away like anybody else.
+    keeping = member.catalog.shares_per_holder()
+    note_absences(member.catalog, now_s, online, {*friends, *keeping})

@@ -33,6 +33,13 @@ def test_a_friend_is_gone_after_a_month_and_not_before():
     assert "gone:ab" not in told(friends=[friend(31, online=True)])
 
 
+def test_an_audit_that_failed_is_told_once_for_each_night():
+    audited = {**friend(0, online=True), "audit_failed_ns": 5}
+    bad = {**audited, "audit": "could not show 1 part of what it keeps for you"}
+    assert told(friends=[bad])["audit:ab:5"].startswith("Ben could not show 1 part of what it")
+    assert "audit:ab:5" not in told(friends=[{**audited, "audit": ""}])
+
+
 def test_space_that_runs_short_is_told():
     assert "space" in told(stored=96)
     assert "space" not in told(stored=80)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from peer.service import Event
 from peer.upkeep import care
-from peer.upkeep.shown import shown_bytes
+from peer.upkeep.challenge import shown_bytes
 from tests.support.small_group import SmallGroup, small_group
 
 
@@ -55,7 +55,7 @@ async def test_after_a_night_friends_are_audited_and_what_they_showed_is_stated(
         tending = care.Care(group.member, Nothing(), lambda event: None)
         said = await tending.run()
         assert said["statements"] == "3 of 3 friends told 0 new usage statements."
-        assert said["audit"].startswith("Friends proved ")
+        assert said["audit"].startswith("Friends showed ")
         stored = group.member.catalog.bytes_per_holder()
         assert shown(group) == [stored[friend] for friend in group.holders]
         assert all(size > 300_000 for size in shown(group))
@@ -72,5 +72,5 @@ async def test_after_a_night_friends_are_audited_and_what_they_showed_is_stated(
 
 async def test_notes_on_audits_that_cannot_be_read_are_begun_anew(tmp_path: Path):
     async with small_group(tmp_path, 1) as group:
-        group.member.catalog.set_meta("shown", b"nonsense")
+        group.member.catalog.set_meta("scores", b"nonsense")
         assert shown_bytes(group.member) == {}
