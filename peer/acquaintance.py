@@ -13,6 +13,7 @@ from datachannel.engine import LinkInfo
 from peer.member import Member
 from peer.service import Answer
 from peer.space.telling import friend_note
+from peer.upkeep.absence import read_absences
 from peer.upkeep.presence import read_presence
 from peer.upkeep.scores import read_scores
 from peer.upkeep.statements import ledger_of
@@ -50,6 +51,7 @@ class Acquaintance:
         sizes = await self._sizes_now()
         stored = await call(self._m.catalog.bytes_per_holder)
         ledger = await call(ledger_of, self._m)
+        absences = await call(read_absences, self._m.catalog)
         scores = await call(read_scores, self._m.catalog)
         engines = {info.member: info.engine for info in links if info.state == "open"}
         now_ns = self._m.wall_clock()
@@ -61,7 +63,7 @@ class Acquaintance:
             watched = presence.watched_s(member) >= WATCHED_MIN_S
             last_seen_ns = max(noted_ns, self._seen_ns.get(member, 0))
             account, score = ledger.account(member), scores.of(member)
-            away_s = 0.0 if friend.online else (now_ns - last_seen_ns) / _NS
+            absence = absences.of(member)
             answers.append(
                 {
                     "name": friend.card.name,
@@ -80,7 +82,10 @@ class Acquaintance:
                     "score": round(score.value, 3),
                     "audit": score.sentence,
                     "audit_failed_ns": score.failed_ns,
-                    "note": friend_note(account, away_s if last_seen_ns else 0.0, score.sentence),
+                    "away_s": absence.away_s,
+                    "grace_s": absence.grace_s,
+                    "gone": absence.is_gone,
+                    "note": friend_note(account, absence, score.sentence),
                 }
             )
         return answers

@@ -124,8 +124,9 @@ class Service(Protocol):
         uptime (the part of the time that they are there, None while hardly known) and engine, None
         without a link; usage_bytes, shown_bytes and credit_bytes as in the ledger of `space`; score
         (0 to 1, by audits), audit (what they found wrong, a sentence without its subject, or "")
-        and audit_failed_ns (when the last one failed, 0 for never); note (what
-        there is to say of it, a sentence without its subject, or "").
+        and audit_failed_ns (when the last one failed, 0 for never); away_s (observed), grace_s
+        (after so long away it counts as gone), gone; note (what there is to say of it, a sentence
+        without its subject, or "").
         """
         ...
 

@@ -106,7 +106,17 @@ def friends(wishes: Wishes) -> None:
 def friends_text(rows: list[Answer]) -> str:
     """A table, then a sentence on each friend of whom there is something to say."""
     table = output.table(
-        ["FRIEND", "ONLINE", "GIVES", "SHARES", "KEEPS FOR YOU", "YOU KEEP", "THERE", "LINK"],
+        [
+            "FRIEND",
+            "ONLINE",
+            "GIVES",
+            "SHARES",
+            "KEEPS FOR YOU",
+            "YOU KEEP",
+            "THERE",
+            "AUDITS",
+            "LINK",
+        ],
         [
             (
                 row["name"],
@@ -115,12 +125,17 @@ def friends_text(rows: list[Answer]) -> str:
                 f"{row['shares']:,}",
                 output.size(row["stored_bytes"]),
                 output.size(row["held_bytes"]),
-                "?" if row["uptime"] is None else f"{row['uptime']:.0%}",
+                _part(row["uptime"]),
+                _part(row["score"]),
                 row["engine"] or "-",
             )
             for row in rows
         ],
-        right="llrrrrrl",
+        right="llrrrrrrl",
     )
     said = [f"{output.shown(row['name'])} {output.shown(row['note'])}" for row in rows]
     return "\n".join([table, *(line for line, row in zip(said, rows, strict=True) if row["note"])])
+
+
+def _part(part: float | None) -> str:
+    return "?" if part is None else f"{part:.0%}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from peer.space.fitting import Room, round_up
 from peer.space.ledger import Account
 from peer.space.sizes import size_text
+from peer.upkeep.absence import DAY_S, Notes
 
-_DAY_S = 86_400
-AWAY_S = _DAY_S
+AWAY_S = DAY_S
 """Who was not seen for less than that is merely asleep."""
 
 
@@ -68,20 +68,33 @@ def over_sentence(account: Account) -> str:
     )
 
 
-def friend_note(account: Account, away_s: float, audits: str = "") -> str:
-    """What there is to say of a friend, without its name before it; empty when nothing.
-
-    `audits` says what they found wrong.
-    """
-    said = [audits] if audits else []
-    if away_s >= AWAY_S:
-        days = int(away_s // _DAY_S)
-        said.append(f"was not seen for {days} {'day' if days == 1 else 'days'}")
+def friend_note(account: Account, absence: Notes, audits: str = "") -> str:
+    """What there is to say of a friend, without its name before it; empty when nothing. `audits`
+    is what there is to say of its audits."""
+    said = []
+    if absence.is_gone:
+        said.append(
+            f"was away for {days(absence.away_s)} and counts as gone: what it keeps for you is "
+            "made anew with others"
+        )
+    elif absence.away_s >= AWAY_S:
+        said.append(
+            f"has been away for {days(absence.away_s)}; after {days(absence.grace_s)} what it "
+            "keeps for you is made anew with others"
+        )
+    if audits:
+        said.append(audits)
     if account.held_bytes > account.offer_bytes:
         said.append("gives less than it keeps, so that some of it moves to others")
     if account.usage_bytes > account.credit_bytes:
         said.append("takes more than it may, so that it gets no more room for now")
     return "; ".join(said) + "." if said else ""
+
+
+def days(seconds: float) -> str:
+    """Whole days, as a person says them."""
+    count = int(seconds // DAY_S)
+    return "one day" if count == 1 else f"{count} days"
 
 
 def surplus_sentence(offer_bytes: int, used_bytes: int) -> str:

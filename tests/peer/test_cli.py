@@ -414,9 +414,9 @@ def test_a_folder_that_another_command_works_in_is_not_touched(
         (["status"], "Room           You can back up 4.0 GB more."),
         (
             ["friends"],
-            "bob\\x1b[31m  yes     5.0 GB      12        48.0 MB    1.0 GB    93%  aiortc",
+            "bob\\x1b[31m  yes     5.0 GB      12        48.0 MB    1.0 GB    93%    100%  aiortc",
         ),
-        (["friends"], "cy was not seen for 5 days."),
+        (["friends"], "cy has been away for 2 days."),
         (
             ["space"],
             "You can back up 4.0 GB more; give 5.0 GB more to the group for 2.5 GB.\n! You",

@@ -12,6 +12,7 @@ from peer.acquaintance import COLUMNS_MAX, Acquaintance, spread
 from peer.offering import Offering
 from peer.service import Problem
 from peer.space.telling import surplus_sentence
+from peer.upkeep.absence import note_absences
 from peer.upkeep.presence import SAMPLE_S, note_presence
 from signaling.messages import MemberId
 from tests.support.small_group import SmallGroup, small_group
@@ -119,6 +120,23 @@ async def test_each_friend_has_when_it_was_seen_and_how_much_it_uses(group: Smal
     assert told[first.hex()]["uptime"] > 0.5
     assert told[friends[1].hex()]["held_bytes"] == 0
     assert told[friends[1].hex()]["uptime"] < 0.5
+
+
+async def test_who_is_away_and_what_happens_when_is_told(group: SmallGroup):
+    member = group.member
+    first, second, third = sorted(member.friends.members())
+    at = member.wall_clock() / GB
+    for sample in range(3 * 96 + 8):  # three days and two hours
+        online = [first] if sample < 96 else []
+        online += [second] if sample < 250 else []
+        note_absences(member.catalog, at + sample * SAMPLE_S, online, [first, second, third])
+    told = {one["member"]: one for one in await Acquaintance(member, Shelf()).friends([])}
+    assert told[first.hex()]["note"] == (
+        "has been away for 2 days; after 3 days what it keeps for you is made anew with others."
+    )
+    assert told[second.hex()]["note"] == ""
+    assert told[third.hex()]["gone"]
+    assert told[third.hex()]["note"].startswith("was away for 3 days and counts as gone")
 
 
 def test_the_matrix_counts_each_share_once():

@@ -93,8 +93,8 @@ class FakeService:
     async def friends(self) -> list[Answer]:
         self._raise()
         friend = {"member": "cd" * 32, "offer_bytes": 5 * 10**9, "shares": 12, "note": ""}
-        friend |= {"stored_bytes": 48 * 10**6, "held_bytes": 10**9, "uptime": 0.93}
-        away = {"note": "was not seen for 5 days.", "uptime": None}
+        friend |= {"stored_bytes": 48 * 10**6, "held_bytes": 10**9, "uptime": 0.93, "score": 1.0}
+        away = {"note": "has been away for 2 days.", "uptime": None, "score": None}
         return [
             {"name": "bob\x1b[31m", "online": True, "engine": "aiortc", **friend},
             {"name": "cy", "online": False, "engine": None, **friend, **away},
