@@ -4,7 +4,7 @@ import { call, live } from "../base/api.js";
 import { birdPicture } from "../base/bird.js";
 import { bar, empty, problemNotice, waiting } from "../base/controls.js";
 import { fill, h, Page } from "../base/element.js";
-import { ago, bytes, friends as friendsText, percent } from "../base/format.js";
+import { ago, bytes, duration, friends as friendsText, percent } from "../base/format.js";
 import { t, tn } from "../base/i18n.js";
 import { icon } from "../base/icons.js";
 import { mood, parts } from "../home/group_picture.js";
@@ -12,6 +12,7 @@ import { invitation } from "./invite.js";
 import { matrixTable } from "./matrix.js";
 
 const ORDER = { awake: 0, asleep: 1, away: 2 };
+const DAY_S = 86_400;
 const AGAIN_MS = 30_000; // what changes without the state saying so: last seen, reliability
 
 class Friends extends Page {
@@ -96,8 +97,17 @@ function card(friend, part, most) {
       friend.held_bytes === undefined ? null : [h("dt", {}, t("you keep for them")), h("dd", {}, bytes(friend.held_bytes))],
       friend.stored_bytes === undefined ? null : [h("dt", {}, t("keep for you")), h("dd", {}, bytes(friend.stored_bytes))],
     ),
+    away(friend),
+    friend.audit ? h("p", { class: "small soft" }, t("Could not show all that they keep for you when asked.")) : null,
     friend.usage_bytes > friend.credit_bytes ? h("p", { class: "small soft" }, t("Takes more than they may, so that they get no more room for now.")) : null,
   );
+}
+
+/** What happens while a friend is away for days. */
+function away({ gone, away_s = 0, grace_s = 0 }) {
+  if (gone) return h("p", { class: "small soft" }, t("Away for so long that what they keep for you is made anew with others."));
+  if (away_s < DAY_S) return null;
+  return h("p", { class: "small soft" }, t("Away for {n}; after {grace} what they keep for you is made anew with others.", { n: duration(away_s), grace: duration(grace_s) }));
 }
 
 /** How often a friend is there, in a word. */

@@ -36,6 +36,11 @@ def friend(at: int, **changes: Any) -> dict[str, Any]:
         "usage_bytes": (20 + 9 * (at % 5)) * GB,
         "shown_bytes": (3 + at % 7) * GB,
         "credit_bytes": (40 + 15 * (at % 5)) * GB,
+        "score": 1.0,
+        "audit": "",
+        "away_s": 0.0,
+        "grace_s": 3 * 86_400.0,
+        "gone": False,
         "note": "",
     }
     return facts | changes

@@ -25,6 +25,17 @@ def test_each_friend_is_there_with_what_they_give_and_keep(opened: Opened):
     expect(rows).to_have_count(6)
 
 
+def test_of_a_friend_who_is_away_it_is_said_what_happens_when(opened: Opened):
+    agent = samples.group()
+    clara, farid = agent.answers["friends"][2], agent.answers["friends"][5]
+    clara |= {"away_s": 2 * 86_400.0, "grace_s": 4 * 86_400.0}
+    farid |= {"away_s": 9 * 86_400.0, "gone": True, "audit": "could not show 1 part"}
+    page = opened(agent, "friends")
+    expect(page.get_by_text("Away for 2 days; after 4 days what they keep")).to_be_visible()
+    expect(page.get_by_text("Away for so long that what they keep")).to_be_visible()
+    expect(page.get_by_text("Could not show all that they keep")).to_be_visible()
+
+
 def test_space_says_what_fits_and_what_to_give(opened: Opened):
     agent = samples.group()
     page = opened(agent, "space")
@@ -134,3 +145,29 @@ def test_pages_work_where_the_browser_keeps_nothing(opened: Opened):
     page.get_by_label("Language").select_option("de")
     expect(page.get_by_role("link", name="Zurückholen")).to_be_visible()
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_who_wants_to_leave_is_asked_and_sees_it_through(opened: Opened):
+    agent = samples.group()
+    page = opened(agent, "space")
+    page.get_by_text("Leave the group", exact=True).click()
+    page.get_by_role("button", name="Leave the group…").click()
+    page.get_by_role("button", name="Cancel").click()
+    assert agent.asked_for("leave") == []
+    page.get_by_role("button", name="Leave the group…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Leave", exact=True).click()
+    expect(page.get_by_text("Friends take what they keep here elsewhere.")).to_be_visible()
+    gb = samples.GB
+    agent.tell_job(
+        "job-1",
+        event="progress",
+        stage="hand over",
+        bytes=2 * gb,
+        bytes_total=8 * gb,
+        waiting_for=["Ann"],
+    )
+    expect(page.get_by_text("2 GB of 8 GB; Ann are still at it.")).to_be_visible()
+    expect(page.get_by_role("button", name="Stay after all")).to_be_visible()
+    agent.tell_job("job-1", event="done", ok=True, message="", next_step="", summary={})
+    expect(page.get_by_text("This computer has left the group.")).to_be_visible()
+    assert agent.asked_for("leave") == [{}]
