@@ -8,7 +8,7 @@ learns of it after that, and the agent deletes it when its shares are where they
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from chunking.formats import ID_BYTES, NONCE_BYTES, ChunkId
@@ -86,9 +86,8 @@ class Packer:
             needed=recipe.needed,
             numbers=range(recipe.total),
         )
-        size = _write_spool_file(
-            Path(recipe.spool), pack.id, [share.payload for share in shares], self._random_bytes
-        )
+        payloads = (share.payload for share in shares)
+        size = write_spool_file(Path(recipe.spool), pack.id, payloads, self._random_bytes)
         self._made(
             PackMade(
                 id=pack.id,
@@ -104,13 +103,19 @@ class Packer:
         )
 
 
-def _write_spool_file(
-    spool: Path, pack_id: bytes, payloads: list[bytes], random_bytes: RandomBytes
+def write_spool_file(
+    spool: Path, pack_id: bytes, payloads: Iterable[bytes], random_bytes: RandomBytes
 ) -> int:
+    """Write the payloads of all of a pack's shares, in order; how many bytes that are.
+
+    Raises SpoolError.
+    """
+    size = 0
     temporary = spool / f"tmp-{random_bytes(8).hex()}"
     try:
         with open(temporary, "wb", buffering=0) as file:
             for payload in payloads:
+                size += len(payload)
                 view = memoryview(payload)
                 while view:
                     view = view[file.write(view) :]
@@ -119,6 +124,7 @@ def _write_spool_file(
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         os.replace(temporary, spool / pack_id.hex())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise SpoolError(f"{spool} cannot be written: {error.strerror}") from error
-    return sum(map(len, payloads))
+    finally:
+        temporary.unlink(missing_ok=True)
+    return size

@@ -344,13 +344,13 @@ class Shipper:
         self._changed.set()
 
     def _drop(self, shipment: Shipment) -> None:
-        """The spool's copy is no good. Unless enough friends have the pack already, it must be
-        forgotten, so that its chunks are made anew."""
+        """The spool's copy is no good. Unless enough friends have the pack, or had it once (this
+        may be a repair), it must be forgotten, so that its chunks are made anew."""
         shipment.assigned.clear()
         if self._active.pop(shipment.row.pack, None) is None:
             return  # another of its shares has shown it already
         self.damaged.append(shipment.row)
-        if not shipment.safe:
+        if not (shipment.safe or shipment.row.safe):
             self.broken.append(shipment.row)
         self._changed.set()
 

@@ -15,6 +15,7 @@ from peer.service import Problem
 from peer.space.sizes import size_text
 from peer.space.telling import over_sentence
 from peer.upkeep.placement import Candidate
+from peer.upkeep.scores import read_scores
 from peer.upkeep.statements import hear, own_account
 from signaling.messages import MemberId
 
@@ -36,8 +37,10 @@ async def survey(member: Member) -> list[Candidate]:
         for friend, free in zip(online, spaces, strict=True)
         if free is not None and free > 0
     ]
+    bad = (await member.run_blocking(read_scores, member.catalog)).bad()
+    good = [candidate for candidate in candidates if candidate.member not in bad]
     if candidates:
-        return candidates
+        return good or candidates  # who fails audits is better than nobody
     if not friends:
         raise Problem(
             "There is nobody else in the group yet.",

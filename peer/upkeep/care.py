@@ -15,6 +15,7 @@ from peer.duty.night import see_to_duties
 from peer.member import Emit, Member
 from peer.service import note, progress
 from peer.upkeep.challenge import challenge, shown_bytes
+from peer.upkeep.repair import repair
 from peer.upkeep.statements import exchange
 
 log = logging.getLogger("covey.upkeep")
@@ -60,6 +61,10 @@ async def _audit(care: Care) -> Result:
     return await challenge(care.member, care.emit)
 
 
+async def _repair(care: Care) -> Result:
+    return await repair(care.member, care.emit)
+
+
 async def _duties(care: Care) -> Result:
     return await see_to_duties(care.member)
 
@@ -72,6 +77,7 @@ Step = Callable[[Care], Awaitable[Result]]
 STEPS: tuple[tuple[str, Step], ...] = (
     ("audit", _audit),
     ("statements", _statements),
+    ("repair", _repair),
     ("duties", _duties),
 )
 """Audits first, so that our statement says what they have shown."""

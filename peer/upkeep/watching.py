@@ -36,6 +36,7 @@ def _note(
     member: Member, now_s: float, online: Collection[MemberId], friends: Collection[MemberId]
 ) -> None:
     note_presence(member.catalog, now_s, online, friends)
-    # Who has left the registry without a goodbye is away like anybody else.
-    keeping = member.catalog.shares_per_holder()
-    note_absences(member.catalog, now_s, online, {*friends, *keeping})
+    if member.friends.reached:  # or else those elsewhere seem to be away, for a cable that was cut
+        # Who has left the registry without a goodbye is away like anybody else.
+        keeping = member.catalog.shares_per_holder()
+        note_absences(member.catalog, now_s, online, {*friends, *keeping})
