@@ -318,6 +318,12 @@ class Night:
         await self._m.run_blocking(settle, self._m, record)
         await self._tidy()
         spare, _ = await self._m.run_blocking(self._m.catalog.thinnest)
+        if spare < 0:
+            return self._telling.failed(
+                "Friends lack what they said they had stored, so that not all of the backup can be "
+                "rebuilt from what they have.",
+                "See what is missing: covey check. Then back up again.",
+            )
         return self._telling.succeeded(ready, spare)
 
     async def _tidy(self) -> None:

@@ -110,6 +110,31 @@ async def test_friends_whom_the_server_has_lost_sight_of_are_told_over_the_links
         assert all(holder.store.get_root(group.owner) for holder in group.holders.values())
 
 
+async def test_a_night_is_not_called_safe_when_friends_turn_out_to_lack_what_they_took(
+    tmp_path, files
+):
+    """Found by `covey sim world` with holders that acknowledge before they store."""
+    async with small_group(tmp_path / "group", 2) as group:
+        for holder in group.holders.values():
+            holder.handler = _forgets_shares(holder)
+        event = await group.backup(files)
+        assert not event["ok"]
+        assert "lack" in event["message"]
+        assert "covey check" in event["next_step"]
+
+
+def _forgets_shares(holder):
+    honest = holder.handler
+
+    async def forgetful(remote, request, stream):
+        await honest(remote, request, stream)
+        if isinstance(request, Put):
+            for path in holder.share_files():
+                path.unlink()
+
+    return forgetful
+
+
 @pytest.mark.slow
 async def test_an_engine_that_thinks_for_long_after_its_spool_was_shipped_is_not_stopped(
     tmp_path, files, monkeypatch
