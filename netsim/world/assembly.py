@@ -24,6 +24,7 @@ from netsim.world.engine import TurnEngine
 from netsim.world.friends import Server, SimGroup
 from netsim.world.tasks import Tasks
 from peer.backup.messages import StartBackup
+from peer.duty.holder import Duties
 from peer.holding.requests import HoldingHandler
 from peer.limiting import Limiting
 from peer.member import Emit, Member
@@ -33,12 +34,15 @@ from peer.restore.messages import StartRestore
 from peer.service import Answer, Event, Problem
 from peer.space.fairness import Fairness
 from peer.state import drop_unfinished
+from peer.upkeep.partings import Partings
 from peer.upkeep.renew import open_catalog
 from peer.upkeep.watching import watch_presence
 from signaling.messages import MemberId, member_id_of
 
 EXPIRE_EVERY_S = 3600.0
 SPOOL_BYTES_MAX = 64 << 20
+PARTINGS_EVERY_S = 1800.0
+"""In reality every two seconds; a day would be mostly that."""
 
 
 @dataclass(slots=True)
@@ -49,6 +53,7 @@ class Parts:
     member: Member
     group: SimGroup
     store: FaultyStore
+    handler: HoldingHandler
     engines: list[TurnEngine]
 
 
@@ -114,6 +119,9 @@ def put_together(
     loop = asyncio.get_running_loop()
     store = FaultyStore(disk, limit_bytes=offer_bytes, wall_s=clock.s, monotonic_s=loop.time)
     handler = HoldingHandler(store, run_blocking=run_here)
+    handler.duties = Duties(
+        store, disk.home / "leases", members=lambda: group.members(), monotonic_s=loop.time
+    )
 
     async def serve(remote: MemberId, request: Request, stream: Stream) -> None:
         try:
@@ -151,6 +159,7 @@ def put_together(
         start_engine=start_engine,
         workers=0,
         spool_bytes_max=SPOOL_BYTES_MAX,
+        duties=handler.duties,
     )
 
     def offers() -> Mapping[MemberId, int]:
@@ -172,6 +181,13 @@ def put_together(
         Limiting(Throttle(), _nothing),
         OwnNights(),
     )
+
+    async def take_from(leaver: MemberId) -> bool:
+        return True  # nobody takes leave of a simulated group
+
+    partings = Partings(member, group, store, take_from, look_every_s=PARTINGS_EVERY_S)
+    handler.farewells = partings.to_tell
+    tasks.spawn(partings.run())
     tasks.spawn(watch_presence(member, group))
     tasks.spawn(_expire(store))
-    return Parts(node, member, group, store, engines)
+    return Parts(node, member, group, store, handler, engines)

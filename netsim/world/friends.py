@@ -19,6 +19,7 @@ from datachannel.credentials import MemberCard
 from datachannel.engine import LinkInfo
 from datachannel.errors import RemoteError, Unavailable
 from datachannel.link import Handler, PeerSession
+from datachannel.roster import Farewell
 from netsim.world.network import Network, SimLink
 from netsim.world.tasks import Tasks
 from signaling.messages import MemberId
@@ -210,6 +211,17 @@ class SimGroup:
             idle.cancel()
             if self._open.get(session.remote) is session:
                 del self._open[session.remote]
+
+    # --- peer.upkeep.partings ---------------------------------------------------------------
+
+    @property
+    def farewells(self) -> Mapping[MemberId, Farewell]:
+        """Nobody takes leave of a simulated group."""
+        return {}
+
+    def bid_farewell(self, member: MemberId, sealed: bytes) -> bool:
+        """See `farewells`."""
+        return False
 
     # --- Group ------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """What must hold in a world after every event, whatever happened. The first breach ends the run.
 
     rebuildable   a snapshot that its owner was told is safe: of each pack that it needs, enough
-                  different shares lie on disks that are not gone for good
+                  different shares lie on disks that are not gone for good. "Any 3 can vanish" is
+                  taken at its word: until more than 3 did, within the time that repair may take
     named         every share's bytes have its name
     within offer  nobody holds more than it offers, and what it believes to hold it holds
     fair          nobody takes more than it offers
@@ -15,7 +16,7 @@ date by looking at those folders alone that a request may have changed (`touched
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,10 @@ from netsim.world.member import Computer
 from peer.holding.disk import size_below
 from peer.holding.layout import Layout
 from signaling.messages import MemberId
+
+REPAIR_S = 10 * 86_400.0
+"""A friend counts as gone after 3 days or, when it was often away, some more; then a few nights
+must have brought its shares elsewhere."""
 
 
 class Violation(Exception):
@@ -48,15 +53,26 @@ class _Folder:
     total: int = 0
 
 
-class Watch:
-    """Looks at the disks of all computers."""
+@dataclass(slots=True)
+class _Promise:
+    """What an owner was told: when, and how many friends may vanish."""
 
-    def __init__(
-        self, computers: Mapping[MemberId, Computer], *, losses_count: bool = True
-    ) -> None:
-        """Without `losses_count`, lost packs are noted (`lost`) and are no breach: a world whose
-        members leave faster than anybody can repair."""
-        self._computers, self._losses_count = computers, losses_count
+    told: list[tuple[float, int]] = field(default_factory=list)
+
+    def spare(self, since_s: float) -> int:
+        """The least of what was told since then, and last before."""
+        before = [spare for at_s, spare in self.told if at_s <= since_s]
+        return min([*before[-1:], *(spare for at_s, spare in self.told if at_s > since_s)])
+
+
+class Watch:
+    """Looks at the disks of all computers. Packs lost beyond what was promised are in `lost`."""
+
+    def __init__(self, computers: Mapping[MemberId, Computer], now: Callable[[], float]) -> None:
+        """`now` is the loop's time."""
+        self._computers, self._now = computers, now
+        self._promises: dict[MemberId, _Promise] = {}
+        self._losses: list[tuple[float, MemberId]] = []
         self._folders: dict[tuple[MemberId, MemberId], _Folder] = {}
         self._dirty: dict[tuple[MemberId, MemberId], None] = {}
         self._holders: dict[bytes, int] = {}
@@ -77,14 +93,16 @@ class Watch:
         self.check()
 
     def disk_gone(self, holder: MemberId) -> None:
-        """All that a computer held is gone."""
+        """All that a computer held is gone, for good."""
+        self._losses.append((self._now(), holder))
         for one, owner in list(self._folders):
             if one == holder:
                 self._dirty[one, owner] = None
         self.check()
 
-    def reported_safe(self, owner: MemberId) -> None:
-        """An owner was just told that its snapshot is safe: from now on it must be."""
+    def reported_safe(self, owner: MemberId, spare: int) -> None:
+        """An owner was just told that its snapshot is safe, and that any `spare` can vanish."""
+        self._promises.setdefault(owner, _Promise()).told.append((self._now(), max(spare, 0)))
         self._learn_needs(owner)
         for need in self._needs[owner].values():
             self._check_need(owner, need)
@@ -168,7 +186,9 @@ class Watch:
         there = self._there(need)
         if there >= need.needed:
             return
-        if not self._losses_count:
+        since_s = self._now() - REPAIR_S
+        losses = {one for at_s, one in self._losses if at_s > since_s and one != owner}
+        if len(losses) > self._promises[owner].spare(since_s):
             self.lost.add((owner, need.pack))
             return
         raise Violation(

@@ -65,7 +65,7 @@ class World:
         self._people: dict[MemberId, Person] = {}
         self._backed_up: dict[MemberId, Look] = {}
         """What each person had when the last night that succeeded began."""
-        self.watch = Watch(self.computers)
+        self.watch = Watch(self.computers, asyncio.get_running_loop().time)
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.sent_bytes = 0
 
@@ -152,7 +152,8 @@ class World:
     def _night_ended(self, computer: Computer, event: NightEvent) -> None:
         if event["ok"]:
             self._backed_up[computer.id] = self._people[computer.id].seen
-            self._guard(self.watch.reported_safe, computer.id)
+            spare = event["summary"]["can_vanish"]
+            self._guard(self.watch.reported_safe, computer.id, spare)
 
     def _touched(self, holder: MemberId, owner: MemberId) -> None:
         self._guard(self.watch.touched, holder, owner)
@@ -160,7 +161,7 @@ class World:
     def _look(self) -> None:
         self._guard(self.watch.check)
 
-    def _guard(self, check: Callable[..., None], *args: MemberId) -> None:
+    def _guard(self, check: Callable[..., None], *args: MemberId | int) -> None:
         """A breach ends the world, wherever in the members' code it was found."""
         try:
             check(*args)
@@ -196,7 +197,7 @@ class World:
                 await self._go(computer)
             case Kind.DISK_LOST:
                 await computer.lose_disk()
-                self.watch.disk_gone(computer.id)
+                self._guard(self.watch.disk_gone, computer.id)
             case Kind.DISK_FULL:
                 computer.disk.is_full = True
             case Kind.DISK_BROKEN:
@@ -217,8 +218,8 @@ class World:
 
     async def _go(self, computer: Computer) -> None:
         await computer.go()
-        self.watch.forgotten(computer.id)
-        self.watch.disk_gone(computer.id)
+        self._guard(self.watch.forgotten, computer.id)
+        self._guard(self.watch.disk_gone, computer.id)
 
     def _happen_to_network(self, event: Event) -> None:
         self.trace.note(event.kind.value)
@@ -255,10 +256,13 @@ class World:
         await asyncio.sleep(QUIET_DAYS * DAY_S)
         self._look()
         self._guard(self.watch.check_all)
+        unlucky = {owner for owner, _ in self.watch.lost}
         for computer in self._staying():
-            self._check_well(computer)
+            if computer.id not in unlucky:
+                self._check_well(computer)
         for computer in self._staying():
-            await self._check_restore(computer)
+            if computer.id not in unlucky:
+                await self._check_restore(computer)
 
     def _staying(self) -> Iterable[Computer]:
         return [one for one in self.computers.values() if one.state is not State.GONE]

@@ -61,9 +61,17 @@ class Store(Protocol):
 class Partings:
     """Sees friends off. `run` it beside the member."""
 
-    def __init__(self, member: Member, group: Group, store: Store, take_from: TakeFrom) -> None:
+    def __init__(
+        self,
+        member: Member,
+        group: Group,
+        store: Store,
+        take_from: TakeFrom,
+        *,
+        look_every_s: float = LOOK_EVERY_S,
+    ) -> None:
         self._m, self._group, self._store = member, group, store
-        self._take_from = take_from
+        self._take_from, self._look_every_s = take_from, look_every_s
         self._path = farewells_file(member.home)
         self._seen_off: set[MemberId] = set()
         self._handed: dict[MemberId, float] = {}
@@ -82,7 +90,7 @@ class Partings:
                     await self._m.run_blocking(self._see_friends)
             except (OSError, sqlite3.Error) as error:
                 log.error("who has left cannot be noted: %s", error)
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(self._look_every_s)
 
     async def remember(self) -> None:
         """Know again whom we have seen off before."""
