@@ -29,7 +29,7 @@ from peer.restore.job import PATIENCE_S, RestoreJob
 from peer.service import CHECKS, Answer, Event, Problem
 from peer.space.facts import space_facts, status_facts
 from peer.upkeep import drill
-from peer.upkeep.care import Care
+from peer.upkeep.cared import look_after, read_said
 from peer.upkeep.check import Check
 from peer.upkeep.handover import HandOver
 from peer.upkeep.history import drop_snapshot, end_hold, history, hold_warning, set_keep
@@ -168,6 +168,7 @@ class Node(Looking):
             ],
             "drill": drill.as_answer(drilled),
             "room": room,
+            "care": await call(read_said, self._m.catalog),
             "warnings": [
                 *self._warnings(),
                 *scarce,
@@ -288,15 +289,14 @@ class Node(Looking):
 
         async def work(emit: Emit) -> Event:
             await self._ready()
-            care = Care(self._m, self._held, emit)
             try:
                 async with self._nights.night(len(self._m.friends.members())) as ended:
                     night = await Night(self._m, emit).run()
                     ended(night)
             except Problem:
-                await care.run()
+                await look_after(self._m, self._held, emit)
                 raise
-            await care.run()
+            await look_after(self._m, self._held, emit)
             return await drill.drill_after(night, self._m, emit, seed=self._seed())
 
         return self._exclusive("backing up", work)

@@ -111,8 +111,9 @@ class Service(Protocol):
         or ""), failed_s_ago}], drill (of the
         last restore drill: time_ns, ok, sentence, files, bytes, compared, different,
         different_paths, lost, lost_paths, friends, failed; None before the first),
-        room (a sentence on how much more fits, "" without friends), warnings: [text], sentence (how
-        safe everything is, for a person),
+        room (a sentence on how much more fits, "" without friends), care (of the last time that the
+        group was looked after: time_ns and steps: [{step, text}]; None before),
+        warnings: [text], sentence (how safe everything is, for a person),
         next_night_ns (when the next night is due; 0 when none comes by itself), paused_until_ns
         (0 when nights are not paused), waiting_because (a sentence, while a night is due).
         """

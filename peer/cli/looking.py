@@ -57,6 +57,9 @@ def status_text(answer: Answer) -> str:
         facts.append(("Room", answer["room"]))
     if drill := answer["drill"]:
         facts.append(("Last drill", f"{output.moment(drill['time_ns'])}: {drill['sentence']}"))
+    if care := answer["care"]:
+        facts.append(("Looked after", output.moment(care["time_ns"])))
+        facts += [("", step["text"]) for step in care["steps"]]
     if answer["doing"]:
         facts.append(("Now", answer["doing"]))
     width = max(len(name) for name, _ in facts)

@@ -412,6 +412,7 @@ def test_a_folder_that_another_command_works_in_is_not_touched(
     [
         (["status"], "All 3 files are safe with 2 friends.\n! bob was not seen for 5 days."),
         (["status"], "Room           You can back up 4.0 GB more."),
+        (["status"], "               Friends showed 4."),
         (
             ["friends"],
             "bob\\x1b[31m  yes     5.0 GB      12        48.0 MB    1.0 GB    93%    100%  aiortc",

@@ -98,7 +98,7 @@ def test_a_status_without_a_backup_says_so():
         {
             "group": "g", "member": "n", "server": "s", "connected": False, "sentence": "Nothing.",
             "warnings": [], "friends": 0, "friends_online": 0, "marks": [], "last_snapshot": None,
-            "doing": "", "links": [], "drill": None, "room": "",
+            "doing": "", "links": [], "drill": None, "room": "", "care": None,
         }
     )  # fmt: skip
 

@@ -86,6 +86,7 @@ class FakeService:
                 "sentence": "The restore drill brought back 20 files; all are the same.",
             },
             "room": "You can back up 4.0 GB more.",
+            "care": {"time_ns": 10**18, "steps": [{"step": "audit", "text": "Friends showed 4."}]},
             "warnings": ["bob was not seen for 5 days."],
             "sentence": "All 3 files are safe with 2 friends.",
         }
