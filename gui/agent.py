@@ -2,8 +2,8 @@
 
 There is one agent for each state folder: whoever holds `pages.lock` in it. It serves the pages from
 its first moment. While there is no member it waits for a page to make one, and then becomes that
-member without a restart. The member's own lock and local API are those of `covey agent`
-without pages, so every command finds it the same way.
+member without a restart; when the member leaves its group, it waits again. The member's own lock
+and local API are those of `covey agent` without pages, so every command finds it the same way.
 """
 
 from __future__ import annotations
@@ -58,15 +58,19 @@ async def run_agent(
         live = Live(desk.look)
         async with serve_pages(desk, live, pages_file(state), random_bytes=random_bytes):
             try:
-                if not desk.joined.is_set():
-                    await desk.joined.wait()
-                    await run_blocking(integrate_new_member, state)
-                await entry.run_agent(
-                    state,
-                    lambda service: _at_the_desk(desk, service),
-                    scheduled=scheduled,
-                    take_over=take_over,
-                )
+                while True:
+                    if not desk.joined.is_set():
+                        await desk.joined.wait()
+                        await run_blocking(integrate_new_member, state)
+                    await entry.run_agent(
+                        state,
+                        lambda service: _at_the_desk(desk, service),
+                        scheduled=scheduled,
+                        take_over=take_over,
+                    )
+                    if state.joined:
+                        return
+                    desk.joined.clear()
             finally:
                 await jobs.close()
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 STOPPED = (
-    "Another computer backs up with the same recovery words since then, so this one has stopped: "
-    "it keeps what friends gave it, and publishes nothing. If it is to go on in the place of the "
-    "other one, say `covey agent --take-over` here."
+    "Another computer backs up with the same recovery words, so this one has stopped: it keeps "
+    "what friends gave it, and publishes nothing. If it is to go on in the place of the other one, "
+    "say `covey agent --take-over` here."
 )
 
 

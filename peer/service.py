@@ -327,7 +327,8 @@ class Service(Protocol):
     def leave(self, now: bool = False) -> AsyncIterator[Event]:
         """Leave the group for good: hand over what is held, unless `now`, and say goodbye.
 
-        After `done` there is no member here any more, and the agent ends.
+        After `done` there is no member here any more: an agent with pages waits for another one to
+        be made, one without ends.
         """
         ...
 

@@ -7,12 +7,14 @@ import { bytes, percent } from "../base/format.js";
 import { t } from "../base/i18n.js";
 import { link } from "../base/router.js";
 import { told } from "../base/told.js";
+import { leaving } from "./leave.js";
 import { ledgerTable } from "./ledger.js";
 import { spaceSlider } from "./slider.js";
 
 class Space extends Page {
   open() {
     this.body = h("div", { class: "stack loose" }, waiting(4));
+    this.leaving = leaving();
     fill(this, h("div", { class: "page-head" }, h("div", {}, h("h1", {}, t("Space")), h("p", {}, t("What you give to your friends, you may use at theirs.")))), this.body);
     this.follow(live.on(({ status }) => {
       const key = JSON.stringify([status?.last_snapshot?.id, status?.friends]);
@@ -32,7 +34,7 @@ class Space extends Page {
   }
 
   #show(space, disk) {
-    fill(this.body, h("div", { class: "space-grid" }, yours(space), this.#theirs(space, disk)), space.ledger.length > 1 ? ledgerTable(space.ledger) : null);
+    fill(this.body, h("div", { class: "space-grid" }, yours(space), this.#theirs(space, disk)), space.ledger.length > 1 ? ledgerTable(space.ledger) : null, this.leaving);
   }
 
   #theirs(space, disk) {

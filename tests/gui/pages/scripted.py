@@ -27,7 +27,7 @@ QR = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">'
     '<path d="M0 0h3v3H0zm6 0h3v3H6zM0 6h3v3H0zm4-2h1v1H4z"/></svg>'
 )
-STREAMS = ("backup", "restore", "check", "find", "recover")
+STREAMS = ("backup", "restore", "check", "find", "recover", "leave")
 
 
 class Refused(Exception):

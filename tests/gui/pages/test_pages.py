@@ -166,7 +166,7 @@ def test_who_wants_to_leave_is_asked_and_sees_it_through(opened: Opened):
         bytes_total=8 * gb,
         waiting_for=["Ann"],
     )
-    expect(page.get_by_text("2 GB of 8 GB; Ann are still at it.")).to_be_visible()
+    expect(page.get_by_text("2 GB of 8 GB, waiting for Ann.")).to_be_visible()
     expect(page.get_by_role("button", name="Stay after all")).to_be_visible()
     agent.tell_job("job-1", event="done", ok=True, message="", next_step="", summary={})
     expect(page.get_by_text("This computer has left the group.")).to_be_visible()
