@@ -14,7 +14,7 @@ from peer.backup.ignore import Ignored, ignored_of
 from peer.backup.scan import LastNight
 from peer.backup.tonight import new_tonight
 from peer.member import Member
-from peer.space.fitting import Room, room_for
+from peer.space.fitting import Room, for_files, room_for
 from peer.space.ledger import Account
 from peer.upkeep.placement import Candidate
 from peer.upkeep.presence import Presence, read_presence
@@ -49,7 +49,7 @@ def choose(found: Sequence[Option], wanted_bytes: int) -> Option:
     bound = found[0][1].own_bytes
 
     def fits(option: Option) -> int:
-        return min(bound, option[1].friends_bytes, option[1].usable_bytes)
+        return for_files(min(bound, option[1].fits_bytes))
 
     for option in found:
         if fits(option) >= wanted_bytes:

@@ -64,7 +64,7 @@ class Room:
     @property
     def usable_bytes(self) -> int:
         """The same for files alone."""
-        return self.fits_bytes - self.fits_bytes // BESIDES_PARTS
+        return for_files(self.fits_bytes)
 
     @property
     def bound(self) -> str:
@@ -91,6 +91,11 @@ class Room:
 def room_for(account: Account, rooms: Sequence[int], code: Code) -> Room:
     """How much more fits for this member, with friends who have so much room."""
     return Room(code, account, backup_that_fits(rooms, code))
+
+
+def for_files(room_bytes: int) -> int:
+    """What of a room is for files, with what comes with them left out."""
+    return room_bytes - room_bytes // BESIDES_PARTS
 
 
 def round_up(size: int) -> int:
