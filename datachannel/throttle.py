@@ -75,6 +75,10 @@ class _Way:
             self.far_bytes += size
         await self.limit.passed(size)
 
+    def forget(self) -> None:
+        """Find the rate from the beginning."""
+        self.line, self.finder = Line(), Spare()
+
     def measure(self, queued_s: float | None, other: _Way, everything: int, now: float) -> None:
         """Find the rate anew."""
         acknowledged = ACKNOWLEDGEMENTS * (other.near_bytes + other.far_bytes)
@@ -144,7 +148,15 @@ class Throttle:
         return up, down
 
     def lane(self, probed: Probed, *, near: bool = False) -> Lane:
-        """For a new session, which closes it at its end. `near`: the friend is in our network."""
+        """For a new session, which closes it at its end. `near`: the friend is in our network.
+
+        The first to a friend elsewhere begins with nothing known: what was found while a line died
+        says that it carries next to nothing, and would be believed for half a minute.
+        """
+        if not near and all(one.near for one in self.lanes):
+            for way in (self.up, self.down):
+                way.forget()
+            self._apply()
         lane = Lane(self, probed, near=near)
         self.lanes.add(lane)
         return lane

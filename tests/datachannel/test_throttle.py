@@ -14,7 +14,7 @@ from datachannel.link import PeerSession
 from datachannel.messages import Continue, Put, Request, Stored
 from datachannel.requests import put_share, query_space, receive_body
 from datachannel.streams import Stream
-from datachannel.throttle import Throttle
+from datachannel.throttle import Lane, Throttle
 from signaling.messages import MemberId
 from tests.support.memory_link import memory_links
 from tests.support.sctp_harness import run_virtual
@@ -172,6 +172,35 @@ def test_spare_yields_when_round_trips_rise_unless_the_person_waits():
                 assert throttle.rates == (None, None)
             assert throttle.rates[0] == LEAST_BYTES_PER_S
             sending.cancel()
+
+    run(main)
+
+
+def test_what_was_found_while_the_line_died_does_not_hold_back_the_next_link():
+    async def main() -> None:
+        throttle = Throttle(Limits(spare=True))
+
+        async def keep_sending(lane: Lane) -> None:
+            while True:
+                await lane.up(20_000)
+                await asyncio.sleep(0.001)
+
+        async def sent_for(seconds: float) -> None:
+            sending = asyncio.create_task(keep_sending(lane))
+            await asyncio.sleep(seconds)
+            sending.cancel()
+
+        async with spared(throttle):
+            far = Slow(0.05)
+            lane = throttle.lane(far)
+            await sent_for(10)
+            far.rtt_s = 20.0  # nothing comes back any more
+            await sent_for(20)
+            assert throttle.rates[0] == LEAST_BYTES_PER_S
+            lane.close()
+            lane = throttle.lane(Slow(0.05))
+            await sent_for(5)
+            assert (throttle.rates[0] or 0.0) > 1 * MB
 
     run(main)
 
