@@ -33,14 +33,13 @@ from peer.duty.lease import Mandate
 from peer.duty.thin import Thin, takers, thin_packs
 from peer.holding.refusals import BadShare, Busy, NoRoom, Stale
 from peer.member import Member
+from peer.upkeep.absence import read_absences
 from signaling.messages import MemberId
 
 log = logging.getLogger("covey.duty")
 
 PACKS_A_NIGHT_MAX = 64
 """What one deputy repairs for one owner in one night: some gigabytes at most."""
-GONE_DAYS = 14
-"""A friend that was not seen for so many observed days counts as gone, and its shares as lost."""
 NEWER_DUTIES_MAX = 3
 """Friends who always know of a newer duty are not believed for longer."""
 ASK_TIMEOUT_S = 30.0
@@ -218,7 +217,7 @@ class _Deputy:
     def _away(self) -> int:
         """How many friends may hold shares that nobody lists: those not heard and not gone."""
         others = self.member.friends.members().keys() - self.listings.keys() - {self.owner}
-        return sum(self.duties.unseen_days(other) < GONE_DAYS for other in others)
+        return len(others - read_absences(self.member.catalog).gone())
 
     def _online(self) -> list[MemberId]:
         friends = self.member.friends.members().items()

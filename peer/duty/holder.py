@@ -151,10 +151,6 @@ class Duties:
 
     # --- this member's own part, when it is the deputy --------------------------------------------
 
-    def unseen_days(self, member: MemberId) -> int:
-        """Observed days since a member was seen; 0 for who has nothing here."""
-        return self._store.owners.unseen_days(member)
-
     def own_names(self, owner: MemberId) -> set[ShareName]:
         """The shares of an owner that lie here."""
         names: set[ShareName] = set()

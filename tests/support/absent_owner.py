@@ -24,6 +24,7 @@ from peer.duty.deputy import Acted, act_for_absent
 from peer.duty.holder import Duties
 from peer.holding.requests import HoldingHandler
 from peer.holding.store import ShareStore
+from peer.upkeep.absence import note_absences
 from signaling.messages import MemberId, member_id_of
 from tests.support.memory_link import MemoryLink
 from tests.support.virtual_time import inline
@@ -52,6 +53,7 @@ class Friend:
     handler: HoldingHandler
     online: bool = True
     sessions: dict[MemberId, PeerSession] = field(default_factory=dict)
+    notes: dict[str, bytes] = field(default_factory=dict)
     run_blocking = staticmethod(inline)
 
     @property
@@ -68,6 +70,23 @@ class Friend:
         if member not in self.sessions or self.sessions[member].closed:
             self.sessions[member] = self.world.connect(self, other)
         return self.sessions[member]
+
+    @property
+    def catalog(self) -> Friend:
+        """The sliver of it that is used: small values by name."""
+        return self
+
+    def get_meta(self, key: str) -> bytes | None:
+        return self.notes.get(key)
+
+    def set_meta(self, key: str, value: bytes) -> None:
+        self.notes[key] = value
+
+    def look_around(self) -> None:
+        """What is noted every quarter of an hour of who is there."""
+        others = self.members()
+        online = [member for member, friend in others.items() if friend.online]
+        note_absences(self, 1e9 + self.world.now_s, online, others)
 
     async def act(self) -> Acted:
         """What a night does for absent owners."""
@@ -146,12 +165,15 @@ class World:
             friend.duties.put(record)
 
     def pass_days(self, days: float) -> None:
-        """Everybody is on and sees nobody but those who are online."""
+        """Everybody who is online was on all the time."""
         self.now_s += days * DAY_S
-        for friend in self.everybody:
-            for other in self.everybody:
-                if other.online and friend.store.owners.known():
-                    friend.store.see(other.member)
+
+    def look_around(self, hours: int) -> None:
+        """So many hours pass, in which everybody notes who is there."""
+        for _ in range(4 * hours):
+            self.now_s += DAY_S / 96
+            for friend in self.everybody:
+                friend.look_around()
 
     def connect(self, one: Friend, other: Friend) -> PeerSession:
         near, far = MemoryLink(other.member), MemoryLink(one.member)

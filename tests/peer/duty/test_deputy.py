@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from peer.duty.deputy import GONE_DAYS
 from peer.duty.lease import LEASE_S
-from tests.support.absent_owner import DAY_S, GRACE_DAYS, World, absent_owner
+from tests.support.absent_owner import GRACE_DAYS, absent_owner
 
 
 async def test_what_a_lost_friend_had_is_made_anew_at_another_byte_by_byte(tmp_path):
@@ -139,18 +138,15 @@ async def test_who_came_to_the_group_later_gets_the_duty_and_takes_shares_in_tim
         assert world.everything() == world.all_names()
 
 
-def days_of(world: World) -> float:
-    return world.now_s / DAY_S
-
-
-async def test_a_friend_who_is_gone_for_long_counts_as_lost(tmp_path):
+async def test_a_friend_who_counts_as_gone_may_have_nothing_that_nobody_lists(tmp_path):
     async with absent_owner(tmp_path, 5) as world:
         world.give_duty(world.duty())
         world.give_duty(world.duty(), [world.add_friend(7)])
+        world.look_around(hours=1)
         gone = world.everybody[4]
-        for friend in world.everybody:
-            friend.store.owners.begin(gone.member)
         gone.online = False
-        world.pass_days(max(GONE_DAYS, GRACE_DAYS))
+        world.pass_days(GRACE_DAYS)
+        assert (await world.everybody[0].act()).shares == 0  # nobody has looked for it yet
+        world.look_around(hours=4 * 24)
         assert (await world.everybody[0].act()).shares == 2
-        assert days_of(world) == max(GONE_DAYS, GRACE_DAYS)
+        assert {shares[4].name for shares in world.shares} <= world.everybody[5].names()
