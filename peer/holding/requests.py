@@ -132,8 +132,8 @@ class HoldingHandler:
                 await self._get_root(remote, stream)
             case SpaceQuery():
                 free = await call(self._free_for, remote)
-                offer, used = self._store.limit_bytes, self._store.used_bytes
-                await stream.send(Space(offer, used, free))
+                offer, kept = self._store.limit_bytes, self._store.kept_bytes
+                await stream.send(Space(offer, kept, free))
             case StatementsGet():
                 await _send_records(stream, self.fairness.to_tell() if self.fairness else [])
             case FarewellsGet():

@@ -95,6 +95,11 @@ class ShareStore:
         """Bytes of shares, beginnings, root records and trash, with what is reserved."""
         return self._used
 
+    @property
+    def kept_bytes(self) -> int:
+        """The same without what need not stay: trash, and what silent owners have."""
+        return self._used - self._trash_bytes - sum(self._spare.values())
+
     def used_by_owner(self) -> dict[bytes, int]:
         """Bytes kept for each owner, trash left out. Looks at every file: do not call it often."""
         folders = self._layout.owners()
@@ -116,10 +121,8 @@ class ShareStore:
     def free_bytes(self) -> int:
         """How much could be taken now, given up what need not stay."""
         with self._lock:
-            need_not_stay = self._trash_bytes + sum(self._spare.values())
-            of_limit = self.limit_bytes - self._used + need_not_stay
-            of_disk = self.room_bytes() + need_not_stay
-            return max(0, min(of_limit, of_disk))
+            kept = self.kept_bytes
+            return max(0, min(self.limit_bytes - kept, self.room_bytes() + self._used - kept))
 
     # --- putting ----------------------------------------------------------------------------
 

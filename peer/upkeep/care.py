@@ -15,6 +15,7 @@ from peer.duty.night import see_to_duties
 from peer.member import Emit, Member
 from peer.service import note, progress
 from peer.upkeep.challenge import challenge, shown_bytes
+from peer.upkeep.rebalance import rebalance
 from peer.upkeep.repair import repair
 from peer.upkeep.statements import exchange
 
@@ -65,6 +66,10 @@ async def _repair(care: Care) -> Result:
     return await repair(care.member, care.emit)
 
 
+async def _rebalance(care: Care) -> Result:
+    return await rebalance(care.member, care.emit)
+
+
 async def _duties(care: Care) -> Result:
     return await see_to_duties(care.member)
 
@@ -78,6 +83,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("audit", _audit),
     ("statements", _statements),
     ("repair", _repair),
+    ("rebalance", _rebalance),
     ("duties", _duties),
 )
 """Audits first, so that our statement says what they have shown."""

@@ -15,24 +15,19 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from chunking.formats import FormatError, ShareName
-from chunking.share import ShareHeader, encode_header, payload_length_of
+from chunking.erasure import payload_length_of
+from chunking.formats import FormatError
 from datachannel.errors import Refusal, RemoteError, Unavailable
-from datachannel.requests import delete_shares, put_share, say_handed_over
+from datachannel.requests import say_handed_over
 from peer.backup.survey import survey
 from peer.member import Emit, Member
 from peer.service import Event, Problem, done, progress
-from peer.upkeep.audit import Piece, Verdict, ask
+from peer.upkeep.audit import Piece
+from peer.upkeep.moving import MOVES_AT_ONCE, TELL_TIMEOUT_S, NotTaken, move_share
 from peer.upkeep.placement import Candidate, place
 from signaling.messages import MemberId
 
 log = logging.getLogger("covey.upkeep")
-
-MOVES_AT_ONCE = 3
-"""Shares in memory at a time."""
-PUT_TIMEOUT_S = 600.0
-"""For one share of up to 80 MB over a slow line."""
-TELL_TIMEOUT_S = 30.0
 
 
 @dataclass(slots=True)
@@ -93,22 +88,14 @@ class HandOver:
         target = await self._reserve(piece)
         if target is None:
             return False
-        judged = await ask(self._m, piece)
-        if judged.verdict is not Verdict.GOOD:
-            return False
         try:
-            await self._put(piece, target, judged.data)
-        except (Unavailable, Refusal, RemoteError, TimeoutError) as error:
-            log.info("%s does not take a share: %s", target.hex()[:8], error)
+            moved = await move_share(self._m, piece, target)
+        except NotTaken as error:
+            log.info("%s", error)
             self._candidates.pop(target, None)
             return False
-        row = piece.row
-        await self._m.run_blocking(
-            self._m.catalog.record_placements, [(row.pack, piece.number, target)], set()
-        )
-        await self._let_go(piece.name)
-        self._course.moved_bytes += len(judged.data)
-        return True
+        self._course.moved_bytes += moved
+        return moved > 0
 
     async def _reserve(self, piece: Piece) -> MemberId | None:
         row = piece.row
@@ -126,25 +113,6 @@ class HandOver:
                 one, free_bytes=one.free_bytes - size, fill_bytes=one.fill_bytes + 1
             )
         return target
-
-    async def _put(self, piece: Piece, target: MemberId, data: bytes) -> None:
-        row = piece.row
-        header = ShareHeader(self._m.member, row.id, row.needed, piece.number, row.length)
-
-        async def read(offset: int, size: int) -> bytes:
-            return data[offset : offset + size]
-
-        async with asyncio.timeout(PUT_TIMEOUT_S):
-            session = await self._m.friends.session(target)
-            await put_share(session, piece.name, encode_header(header), len(data), read)
-
-    async def _let_go(self, name: ShareName) -> None:
-        """Show the friend that this share is in other hands."""
-        try:
-            async with asyncio.timeout(TELL_TIMEOUT_S):
-                await delete_shares(await self._m.friends.session(self._leaver), [name])
-        except (Unavailable, Refusal, RemoteError, TimeoutError) as error:
-            log.info("a share stays with the friend who leaves: %s", error)
 
     async def _tell(self) -> None:
         try:
