@@ -20,7 +20,7 @@ from signaling.messages import MoveNotice
 
 AWAY_S = 10.0
 """A server that restarts is back by then."""
-LOOK_BACK_S = 20.0
+LOOK_BACK_S = 8.0
 """How often the group's own server is looked for. A look is one small request."""
 
 

@@ -23,8 +23,9 @@ import pytest
 from bench.group import ALONE, LocalGroup, MemberProcess, covey
 from netsim.lab.homes import Kind
 from netsim.lab.line import Conditions
-from netsim.lab.network import Home, network
+from netsim.lab.network import Home, Network, network
 from netsim.lab.public import public_servers
+from netsim.lab.spaces import call
 from tests.support.slow_line import link_on, slow_line
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.long]
@@ -42,6 +43,7 @@ class Pair:
 
     anna: MemberProcess
     ben: MemberProcess
+    lab: Network
     home: Home
     folder: Path
     backup: subprocess.Popen[str] | None = None
@@ -119,7 +121,7 @@ def two_members(place: Path, kind: Kind) -> Iterator[Pair]:
             member.start()
             members.append(member)
         group.wait_online(members[0], 1)
-        found = Pair(*members, home, place / "files")
+        found = Pair(*members, lab, home, place / "files")
         stack.callback(found.end)
         yield found
 
@@ -132,7 +134,7 @@ def goes_on(pair: Pair, backup: subprocess.Popen[str], what: str) -> None:
     assert backup.returncode == 0, output
 
 
-@pytest.mark.parametrize("seconds", [8.0, 40.0])
+@pytest.mark.parametrize("seconds", [8.0, 40.0, 100.0])
 def test_it_goes_on_after_the_line_was_dead(pair: Pair, seconds: float):
     backup = pair.start_backup()
     assert pair.home.wire is not None
@@ -170,6 +172,23 @@ def test_it_goes_on_when_the_computer_slept(pair: Pair):
     time.sleep(45.0)
     os.killpg(group, signal.SIGCONT)
     goes_on(pair, backup, "45 s of sleep")
+
+
+def test_it_goes_on_when_the_relay_was_dead(tmp_path: Path):
+    with two_members(tmp_path, Kind.SYMMETRIC) as pair:
+        backup = pair.start_backup()
+        assert [link["relayed"] for link in pair.anna.run("status")["links"]] == [True]
+        relay = [
+            int(pid)
+            for pid in call("ip", "netns", "pids", pair.lab.public.name).split()
+            if Path(f"/proc/{pid}/comm").read_text() == "turnserver\n"
+        ]
+        for pid in relay:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(40.0)
+        for pid in relay:
+            os.kill(pid, signal.SIGCONT)
+        goes_on(pair, backup, "40 s without a relay")
 
 
 @pytest.mark.parametrize("engine", ["aiortc", "libdatachannel"])
