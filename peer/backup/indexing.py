@@ -18,15 +18,21 @@ PACK_WEIGHT = 8
 """A pack's row in an index takes about as many bytes as so many of its chunks' rows."""
 
 
-def make_index(catalog: Catalog, packer: Packer, gone: Sequence[int], newest: list[int]) -> None:
-    """List every pack that is not listed yet, and those of merged index packs.
+def make_index(
+    catalog: Catalog,
+    packer: Packer,
+    gone: Sequence[int],
+    newest: list[int],
+    anew: Sequence[int] = (),
+) -> None:
+    """List every pack that is not listed yet, and those of merged index packs, `anew` among them.
 
     `packer` calls back for each index pack; the caller keeps their numbers in `newest`.
     """
     sizes = [(use.pack, use.chunks + PACK_WEIGHT * use.packs) for use in catalog.index_uses()]
     fresh = catalog.packs_to_list([], gone)
     tonight = sum(len(catalog.chunks_of(row.pack)) + PACK_WEIGHT for row in fresh)
-    merged = choose_merges(sizes, tonight)
+    merged = sorted({*choose_merges(sizes, tonight), *anew})
     rows = catalog.packs_to_list(merged, gone)
     removed = catalog.packs_to_remove(merged, gone)
     listed = [row.pack for row in rows]

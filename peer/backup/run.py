@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -51,7 +51,10 @@ from peer.ports import RandomBytes
 from peer.restore.messages import HaveRange, LostPack, NeedRange
 from peer.space.fitting import Part
 from peer.upkeep.compaction import choose_rewrites
+from peer.upkeep.recode import choose_recodes
+from peer.upkeep.redundancy import Code
 from peer.upkeep.retention import parse_keep
+from peer.upkeep.sweep import Use
 
 log = logging.getLogger("covey.night")
 
@@ -288,8 +291,10 @@ class BackupRun:
         return ident
 
     def _copy(self, tidied: Tidied) -> int:
-        """Copy what lives of packs that are mostly dead; bytes copied."""
+        """Copy what lives of packs that are mostly dead, or have a bad code; bytes copied."""
         packs = choose_rewrites(tidied.uses, self._start.recipe.pack_bytes)
+        if not self._waiting:  # room is needed for files first
+            packs = sorted({*packs, *self._recodes(tidied.uses)})
         if not packs:
             return 0
         before = self._recorder.new_bytes
@@ -299,9 +304,19 @@ class BackupRun:
         copying.run(packs, tidied.live)
         return self._recorder.new_bytes - before
 
+    def _recodes(self, uses: Sequence[Use]) -> list[int]:
+        """Those of these packs that should have tonight's code."""
+        recipe = self._start.recipe
+        codes = {pack: Code(*code) for pack, code in self._catalog.codes().items()}
+        tonight = Code(recipe.needed, recipe.total)
+        return choose_recodes(uses, codes, tonight, recipe.pack_bytes)
+
     def _make_index(self, tidied: Tidied) -> None:
         made = self._recorder.index_packs
-        make_index(self._catalog, self._packer(PACK_INDEX), tidied.gone, made)
+        sizes = {use.pack: use.length for use in self._catalog.index_uses()}
+        uses = [Use(pack, PACK_INDEX, size, size, 1) for pack, size in sizes.items()]
+        anew = self._recodes(uses)
+        make_index(self._catalog, self._packer(PACK_INDEX), tidied.gone, made, anew)
 
     def _packer(self, kind: int, *, is_copy: bool = False) -> Packer:
         recipe, made = self._start.recipe, self._recorder.made

@@ -328,6 +328,11 @@ class PackTables(Database):
         row = self._row("SELECT needed, length(shares) / 32 FROM packs ORDER BY pack DESC LIMIT 1")
         return (0, 0) if row is None else (row[0], row[1])
 
+    def codes(self) -> dict[int, tuple[int, int]]:
+        """(shares needed, shares in all) of each pack."""
+        rows = self._rows("SELECT pack, needed, length(shares) / 32 FROM packs")
+        return {pack: (needed, total) for pack, needed, total in rows}
+
     def totals(self) -> Totals:
         """What is stored, in numbers."""
         (chunks,) = self._row("SELECT coalesce(sum(length(numbers)), 0) / 4 FROM contents")

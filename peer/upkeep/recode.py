@@ -1,0 +1,88 @@
+"""Which packs to write anew because another code suits the group better: a pure rule.
+
+A pack keeps the code of the night in which it was made. It gets tonight's, as compaction makes a
+copy of what lives in it, for one of two reasons:
+
+- *Safety.* The chance that friends alone cannot rebuild it within a year is above the aim (it was
+  made when the group was small, or when few were awake), and tonight's code makes it ten times
+  smaller.
+- *Space.* A friend's disk and a person's line are not the same, so one must be said in terms of the
+  other: a byte that travels may cost as much as a byte that is kept for a year. A pack stays for
+  years, so tonight's code pays when three years of what it saves are more than what it takes to
+  send all shares of the copy, and to fetch the pack if the files are not here any more. It may not
+  make the pack less safe than the aim, unless it is so already.
+
+Neither goes by a night on which fewer friends are there than a pack has shares: who sleeps tonight
+is no reason. The first reason makes each pack ten times safer each time and the second never makes
+one unsafe, so that no pack is written to and fro.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+from peer.upkeep.redundancy import (
+    LEAVING_YEARLY,
+    LOSS_AIM_YEARLY,
+    REPAIR_DAYS,
+    Code,
+    yearly_loss,
+)
+from peer.upkeep.sweep import Use
+
+SAFER_FACTOR = 10
+"""A copy that is hardly safer is not worth its traffic."""
+HORIZON_YEARS = 3
+"""For so long a pack is expected to stay."""
+NIGHT_PART = 16
+"""A night writes at most this part of all that lives anew for this reason, or one pack."""
+
+
+@cache
+def loss_of(code: Code) -> float:
+    """The yearly chance that friends alone cannot rebuild a pack with this code."""
+    return yearly_loss(code, LEAVING_YEARLY, REPAIR_DAYS)
+
+
+def is_unsafe(old: Code, new: Code) -> bool:
+    """Whether safety demands the new code."""
+    return (
+        new.total >= old.total
+        and loss_of(old) > LOSS_AIM_YEARLY
+        and loss_of(new) * SAFER_FACTOR <= loss_of(old)
+    )
+
+
+def saves_space(old: Code, new: Code) -> bool:
+    """Whether the new code saves more than the traffic costs."""
+    saved = old.total / old.needed - new.total / new.needed
+    traffic = 1 + new.total / new.needed
+    return (
+        new.total >= old.total
+        and saved * HORIZON_YEARS > traffic
+        and loss_of(new) <= max(LOSS_AIM_YEARLY, loss_of(old))
+    )
+
+
+def choose_recodes(
+    uses: Sequence[Use], codes: Mapping[int, Code], tonight: Code, pack_bytes: int
+) -> list[int]:
+    """The packs to write anew tonight, by number; the least safe first, as many as a night may.
+
+    `uses` are packs with something live in them, `codes` are theirs.
+    """
+    budget = max(sum(use.needed for use in uses) // NIGHT_PART, pack_bytes)
+    wanted = [
+        use
+        for use in uses
+        if is_unsafe(codes[use.pack], tonight) or saves_space(codes[use.pack], tonight)
+    ]
+    wanted.sort(key=lambda use: (-loss_of(codes[use.pack]), use.pack))
+    chosen: list[int] = []
+    for use in wanted:
+        if use.needed > budget and chosen:
+            break
+        budget -= use.needed
+        chosen.append(use.pack)
+    return sorted(chosen)
