@@ -149,10 +149,12 @@ class Watch:
             for need in needs.values():
                 self._check_need(owner, need)
 
-    def spare(self, owner: MemberId) -> int | None:
-        """How many more shares of the thinnest pack may go; None before the first safe snapshot."""
+    def missing(self, owner: MemberId, friends: int) -> int | None:
+        """How many shares the thinnest pack lacks of those that it was coded into, or of one for
+        each friend when they are fewer; None before the first safe snapshot."""
         needs = self._needs.get(owner, {}).values()
-        return min((self._there(need) - need.needed for need in needs), default=None)
+        lacking = (min(len(need.shares), friends) - self._there(need) for need in needs)
+        return max(lacking, default=None)
 
     def stored_bytes(self) -> int:
         """On all disks together, of shares."""
@@ -184,7 +186,7 @@ class Watch:
 
     def _check_need(self, owner: MemberId, need: Need) -> None:
         there = self._there(need)
-        if there >= need.needed:
+        if there >= need.needed or (owner, need.pack) in self.lost:
             return
         since_s = self._now() - REPAIR_S
         losses = {one for at_s, one in self._losses if at_s > since_s and one != owner}

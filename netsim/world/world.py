@@ -273,9 +273,9 @@ class World:
             return
         if not nights.last_ok:
             raise Violation(f"after a quiet week a night of {computer} failed: {nights.last_text}")
-        spare = self.watch.spare(computer.id)
-        if spare is None or (friends > 1 and spare < 1):
-            raise Violation(f"after a quiet week packs of {computer} are thin: {spare} to spare")
+        missing = self.watch.missing(computer.id, friends)
+        if missing is None or missing > 0:
+            raise Violation(f"after a quiet week packs of {computer} are thin: {missing} missing")
 
     async def _check_restore(self, computer: Computer) -> None:
         """The disk goes, and everything comes back: the one proof of a backup that there is."""
