@@ -213,9 +213,9 @@ async def test_what_a_full_friend_cannot_take_goes_elsewhere(tmp_path, files):
         assert (await group.restore(tmp_path / "back"))["ok"]
 
 
-def with_much_room(honest: Handler) -> Handler:
+def with_much_room(honest: Handler, lying: asyncio.Event) -> Handler:
     async def boast(remote: MemberId, request: Request, stream: Stream) -> None:
-        if isinstance(request, SpaceQuery):
+        if isinstance(request, SpaceQuery) and lying.is_set():
             await stream.send(Space(1 << 40, 0, 1 << 40))
             await stream.finish()
         else:
@@ -228,9 +228,12 @@ async def test_when_friends_lie_about_their_room_the_night_fails_and_keeps_what_
     tmp_path, files
 ):
     async with small_group(tmp_path / "group", 2, limit_bytes=700_000) as group:
+        lying = asyncio.Event()
+        lying.set()
         for holder in group.holders.values():
-            holder.handler = with_much_room(holder.handler)
+            holder.handler = with_much_room(holder.handler, lying)
         result = await group.backup(files)
+        lying.clear()
         assert not result["ok"]
         assert "has no more room" in result["next_step"]
         shipped = result["summary"]["shipped_bytes"]
