@@ -111,21 +111,24 @@ async def assemble(state: StateFolder, config: Config, secrets: Secrets) -> Asyn
             with contextlib.suppress(StateError):  # told at every start
                 await run_blocking(partial(state.update_config, place=place))
 
-    async with (
-        servers_of(
-            config.group,
-            config.place,
-            save=keep,
-            data=state.home / "server",
-            group_key=secrets.box_key,
-            random_bytes=random_bytes,
-            jitter=_jitter(),
-        ) as (servers, spare),
-        _assemble(state, config, secrets, servers, spare) as assembly,
-    ):
-        yield assembly
-    if assembly.leaving.is_gone.is_set():
-        await run_blocking(state.wipe)
+    assembly: Assembly | None = None
+    try:
+        async with (
+            servers_of(
+                config.group,
+                config.place,
+                save=keep,
+                data=state.home / "server",
+                group_key=secrets.box_key,
+                random_bytes=random_bytes,
+                jitter=_jitter(),
+            ) as (servers, spare),
+            _assemble(state, config, secrets, servers, spare) as assembly,
+        ):
+            yield assembly
+    finally:
+        if assembly is not None and assembly.leaving.is_gone.is_set():
+            await run_blocking(state.wipe)
 
 
 def _jitter() -> random.Random:
@@ -155,7 +158,10 @@ async def _assemble(
 
     async def keep_installation(installation: Installation) -> None:
         if state.joined:  # a recovery writes its own at its end
-            await run_blocking(partial(state.update_config, installation=installation))
+            try:
+                await run_blocking(partial(state.update_config, installation=installation))
+            except (OSError, StateError) as error:  # a full disk must not keep friends from theirs
+                log.warning("which installation this is cannot be noted: %s", error)
 
     await keep_installation(installation)
     card = card_of(credentials, config.member_name, config.offer_bytes, installation)
@@ -289,6 +295,7 @@ async def _assemble(
         run_blocking,
         announce=announce_leaving,
         leave=rendezvous.leave,
+        forget=partial(run_blocking, state.forget),
         handed_over=handler.handed_over,
     )
     node = Node(member, friends, offering, identity, local_time, examine, limiting, keeper, leaving)

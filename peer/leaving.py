@@ -56,14 +56,15 @@ class Leaving:
         *,
         announce: Announce,
         leave: Callable[[], Awaitable[None]],
+        forget: Callable[[], Awaitable[None]],
         handed_over: Set[MemberId],
         patience_s: float = PATIENCE_S,
         idle_s: float = IDLE_S,
     ) -> None:
-        """`leave` ends the membership at the server. `handed_over` is who said since that it need
-        not be waited for."""
+        """`leave` ends the membership at the server, `forget` the one on this disk. `handed_over`
+        is who said since that it need not be waited for."""
         self._friends, self._kept, self._run_blocking = friends, kept, run_blocking
-        self._announce, self._leave = announce, leave
+        self._announce, self._leave, self._forget = announce, leave, forget
         self._handed_over = handed_over
         self._patience_s, self._idle_s = patience_s, idle_s
         self.is_gone = asyncio.Event()
@@ -83,6 +84,7 @@ class Leaving:
         begun = await self._sizes()
         left = begun if now else await self._hand_over(begun, emit)
         told = await self._say_goodbye()
+        await self._forget()  # at once: nobody comes back by a crash after the goodbye
         self.is_gone.set()
         return _told(begun, left, told=told)
 

@@ -376,13 +376,15 @@ class StateFolder:
             return None
         return None
 
-    def wipe(self) -> None:
-        """Be no member any more: the config goes first, then the keys and all that was kept.
-
-        Nothing goes that Covey has not put there. Hold the lock meanwhile.
-        """
+    def forget(self) -> None:
+        """Be no member any more, durably."""
         self.config_file.unlink(missing_ok=True)
         sync_folder(self.home)
+
+    def wipe(self) -> None:
+        """The same, and let the keys and all that was kept go; nothing that Covey has not put
+        there. Hold the lock meanwhile."""
+        self.forget()
         if self._keyring is not None:
             with contextlib.suppress(keyring.errors.KeyringError):
                 self._keyring.delete_password(_KEYRING_SERVICE, self._keyring_user())

@@ -47,6 +47,7 @@ class World:
     announced: list[int] = field(default_factory=list)
     handed_over: set[MemberId] = field(default_factory=set)
     has_left: bool = False
+    is_member: bool = True
     server: bool = True
     told: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -68,6 +69,10 @@ class World:
             raise Unavailable("no server")
         self.has_left = True
 
+    async def forget(self) -> None:
+        assert GONE in self.announced
+        self.is_member = False
+
     def leaving(self, **how: float) -> Leaving:
         return Leaving(
             self,
@@ -75,6 +80,7 @@ class World:
             inline,
             announce=self.announce,
             leave=self.leave,
+            forget=self.forget,
             handed_over=self.handed_over,
             **how,
         )
@@ -108,6 +114,7 @@ async def test_nobody_says_goodbye_before_friends_who_are_awake_are_done(quick):
     assert world.announced == [GOING, GONE]
     assert world.has_left
     assert leaving.is_gone.is_set()
+    assert not world.is_member
     assert event["ok"]
     assert (event["summary"]["handed_over_bytes"], event["summary"]["left_bytes"]) == (40, 60)
 
@@ -144,6 +151,7 @@ async def test_breaking_off_before_the_goodbye_takes_everything_back(quick):
     assert world.announced == [GOING, STAYS]
     assert world.limit_bytes == 100
     assert not world.has_left
+    assert world.is_member
     assert not leaving.is_gone.is_set()
 
 
