@@ -9,7 +9,7 @@ import os
 import random
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,11 +18,15 @@ import pytest
 from netsim.world.clock import run_at_once
 from peer.backup.night import Night
 from peer.backup.settings import change_keep
-from peer.catalog import SnapshotRow
-from peer.member import Emit
+from peer.catalog import Catalog, SnapshotRow
+from peer.member import Emit, Member
 from peer.restore.job import RestoreJob
-from peer.service import Event, Problem
+from peer.service import Event, Problem, done
+from peer.upkeep.partings import forget_holder
+from peer.upkeep.rebalance import rebalance
+from peer.upkeep.repair import repair
 from peer.upkeep.retention import Keep
+from signaling.messages import MemberId
 from tests.support.crash_world import DAY_NS, FIRST_NS, CrashGroup
 from tests.support.faults import Fault, Plan, watching
 
@@ -125,8 +129,21 @@ def succeeded(event: Event | None) -> bool:
 
 # --- one point ------------------------------------------------------------------------------------
 
-SCENES = {"first nights": 1, "thinning": 3, "compaction": 4, "adoption": 5, "restore": 3}
+SCENES = {
+    "first nights": 1,
+    "thinning": 3,
+    "compaction": 4,
+    "adoption": 5,
+    "restore": 3,
+    "repair": 3,
+    "moving": 3,
+}
 """What goes on -> the night after which it begins."""
+CARE: dict[str, Callable[[Member, Emit], Awaitable[object]]] = {
+    "repair": repair,
+    "moving": rebalance,
+}
+"""What is done beside nights and restores."""
 HAPPENINGS = ("stop", "stop", "power", "full", "io error", "link", "friend stops")
 FRIEND_CALLS = 60
 """About as many storage calls as a friend makes in a night."""
@@ -181,14 +198,25 @@ class Point:
         """The group as it was before tonight, and what there is to back up tonight."""
         shutil.copytree(self._bases.after(self.night), self.group_folder)
         write_tree(self._bases.files, tree_of(self.night + 1))
+        if self.scene == "repair":
+            self._lose_a_friends_disk()
+
+    def _lose_a_friends_disk(self) -> None:
+        shutil.rmtree(self.group_folder / f"friend {FRIENDS - 1}")
+        catalog = Catalog(self.home / "catalog.sqlite")
+        assert forget_holder(catalog, MemberId(bytes([FRIENDS]) * 32))
+        catalog.close()
 
     def start(self) -> CrashGroup:
         """The member starts, on a new day."""
         self._starts += 1
         now_ns = FIRST_NS + (self.night + self._starts) * DAY_NS
-        return CrashGroup(
+        group = CrashGroup(
             self.group_folder, FRIENDS, seed=f"{self.seed} {self._starts}", now_ns=now_ns
         )
+        if self.scene == "moving":
+            group.add_friend(FRIENDS)  # who joined today
+        return group
 
     def _plan(self) -> Plan:
         """Who dies or fails, how, and when."""
@@ -278,6 +306,9 @@ class Point:
         """What goes on when it happens."""
         if self.scene == "restore":
             return await self._restore(group, group.member.catalog.snapshots()[-1], self.target)
+        if self.scene in CARE:
+            await CARE[self.scene](group.member, lambda event: None)
+            return done(ok=True, message="")
         return await Night(group.member, lambda event: None).run()
 
     async def _restore(self, group: CrashGroup, row: SnapshotRow, target: Path) -> Event:
@@ -291,12 +322,16 @@ class Point:
         await self._all_complete_snapshots_are_there(group)
         if self.scene == "restore":
             await self._the_restore_is_completed(group)
+        elif self.scene in CARE:
+            await self.work(group)
         event = await Night(group.member, lambda event: None).run()
         if self.happening == "power" and "damaged" in event["message"]:
             # The spool is not synced: the night says so, and the next one makes it good.
             self._later(group)
             event = await Night(group.member, lambda event: None).run()
         assert succeeded(event), event
+        if self.scene in CARE:
+            await self.work(group)  # a power cut may have spoilt the spool's copy
         assert listed(group)[-1].time_ns == group.now_ns
         await self._all_complete_snapshots_are_there(group)
         nothing_is_left_over(group)

@@ -1,9 +1,10 @@
 """Hundreds of deaths and failures, at every kind of storage call of a night and of a restore.
 
 Each seed chooses what goes on (a backup, one that thins out and compacts, one that adopts what was
-compacted, a restore), what happens (a kill, a power cut, a full disk, a failing disk, a cut link, a
-friend that dies) and at which storage call. Afterwards every snapshot that the root record calls
-complete is restored byte for byte; after one more night nothing is left over anywhere.
+compacted, a restore, a repair, moves to a friend who joined), what happens (a kill, a power cut, a
+full disk, a failing disk, a cut link, a friend that dies) and at which storage call. Afterwards
+every snapshot that the root record calls complete is restored byte for byte; after one more night
+nothing is left over anywhere.
 
 The seed is in the failure's note. To play it again: COVEY_CRASH_SEEDS=17, or 1000-3000 for others.
 """
