@@ -57,8 +57,10 @@ from peer.politeness import Traffic
 from peer.service import Event, Problem
 from peer.space.fairness import Fairness
 from peer.state import Config, Secrets, StateError, StateFolder, drop_unfinished
+from peer.upkeep.challenge import shown_bytes
 from peer.upkeep.partings import Partings
 from peer.upkeep.renew import open_catalog
+from peer.upkeep.statements import keep_telling
 from peer.upkeep.watching import watch_presence
 from signaling.messages import MemberId, member_id_of
 
@@ -321,6 +323,7 @@ async def _assemble(
         asyncio.create_task(watch_presence(member, friends)),
         asyncio.create_task(partings.run()),
         asyncio.create_task(watch_tags(run_blocking, member)),
+        asyncio.create_task(keep_telling(member, offering, partial(shown_bytes, member))),
     ]
     if maps_ports():
         tasks.append(asyncio.create_task(mapper.run()))

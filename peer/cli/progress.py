@@ -38,6 +38,7 @@ _STAGES = {
     "write": "Writing",
     "check": "Checking",
     "drill": "Trying a restore",
+    "care": "Looking after the group",
 }
 
 
@@ -79,6 +80,8 @@ def headline(event: Event) -> str:
         parts.append(f"{output.duration(event['seconds_left'])} left")
     stage = str(event["stage"])
     said = _STAGES.get(stage, output.shown(stage))
+    if stage == "care" and not event["files"] and not event["bytes"]:
+        return said
     if event.get("waiting_for"):
         said = f"Waiting for {_either(event['waiting_for'])}"
     return f"{said}: {' · '.join(parts)}"

@@ -27,6 +27,10 @@ log = logging.getLogger("covey.space")
 FRIENDS_ASKED_MAX = 32
 """In one exchange, drawn by lot in larger groups: what one of them knows, soon all know."""
 ASK_TIMEOUT_S = 32.0
+TELL_EVERY_S = 3600.0
+"""So often our statement is made anew while the agent runs, if it says anything new."""
+ASK_EVERY_S = 86_400.0
+"""So often friends are asked, nights or no nights."""
 
 
 class Kept(Protocol):
@@ -97,6 +101,23 @@ async def exchange(member: Member, kept: Kept, shown: Shown) -> Exchanged:
     await tell(member, kept, shown)
     answered = [news for news in heard if news is not None]
     return Exchanged(len(asked), len(answered), sum(answered))
+
+
+async def keep_telling(member: Member, kept: Kept, shown: Shown) -> None:
+    """Until cancelled. Who has nothing to back up has no nights, and still tells what it keeps, and
+    must know what the others say to be fair."""
+    asked_at = asyncio.get_running_loop().time()
+    while True:
+        await asyncio.sleep(TELL_EVERY_S)
+        now = asyncio.get_running_loop().time()
+        try:
+            if now - asked_at < ASK_EVERY_S:
+                await tell(member, kept, shown)
+                continue
+            asked_at = now
+            await exchange(member, kept, shown)
+        except OSError as error:
+            log.error("our usage statement cannot be kept: %s", error.strerror)
 
 
 async def _ask(member: Member, friend: MemberId) -> int | None:

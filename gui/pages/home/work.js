@@ -16,6 +16,7 @@ const STAGES = () => ({
   write: t("Writing"),
   check: t("Looking at what friends keep"),
   drill: t("Trying to bring a few files back"),
+  care: t("Looking after the group"),
 });
 
 export class WorkCard {

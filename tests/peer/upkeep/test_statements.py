@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from chunking.formats import Dealing
 from chunking.keys import MemberKeys
 from chunking.statement import sign_statement
+from datachannel.errors import Unavailable
 from datachannel.messages import Found, StatementsGet
 from peer.holding.requests import HoldingHandler
 from peer.space.book import StatementBook
@@ -14,6 +16,7 @@ from peer.space.fairness import Fairness
 from peer.upkeep import statements
 from signaling.messages import MemberId, member_id_of
 from tests.support.small_group import Holder, SmallGroup, small_group
+from tests.support.virtual_time import inline, run_virtually
 
 
 class Kept:
@@ -132,3 +135,31 @@ async def test_who_is_refused_more_than_it_may_take_is_told_so_and_what_to_do(
         for holder in group.holders.values():
             with_book(holder, group, offer=10**9)
         assert (await group.backup())["ok"]
+
+
+def test_who_has_no_nights_still_tells_what_it_keeps_and_asks_once_a_day(tmp_path: Path):
+    asked: list[float] = []
+    kept = Kept()
+
+    async def live_for_two_days() -> None:
+        loop = asyncio.get_running_loop()
+        async with small_group(tmp_path, 1, timeout_s=10 * 86_400) as group:
+            (friend,) = group.holders
+            group.member.run_blocking = inline
+
+            async def session(member: MemberId) -> None:
+                asked.append(loop.time())
+                raise Unavailable("not today")
+
+            group.session = session  # type: ignore[method-assign, assignment]
+            telling = asyncio.create_task(statements.keep_telling(group.member, kept, dict))
+            await asyncio.sleep(2 * 3600)
+            assert group.member.book.statements()[group.owner].dealings == ()
+            kept.held = {bytes(friend): 77}
+            await asyncio.sleep(48 * 3600)
+            telling.cancel()
+            own = group.member.book.statements()[group.owner]
+            assert (own.counter, own.dealings) == (2, (Dealing(bytes(friend), 77, 0),))
+
+    run_virtually(live_for_two_days())
+    assert asked == [24 * 3600, 48 * 3600]
