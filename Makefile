@@ -13,6 +13,7 @@
 #   make bench-link      one link: engines x round trips x losses, beside TCP with TLS (as root)
 #   make bench-server    one server: 20,000 members, their memory, their signals, their return
 #   make words           collect the texts of the pages, renew the catalogues of each language
+#   make swarm           simulated worlds of real members for ten minutes; MINUTES=n, SEED=n
 #   make fuzz            a million hostile cases for the server; FUZZ_RUNS=n for another number
 #   make clean           away with everything that these made
 
@@ -95,6 +96,10 @@ bench-server: $(STAMP)
 
 words: $(STAMP)
 	$(BIN)/python -m gui.words
+
+.PHONY: swarm
+swarm: $(STAMP)
+	$(BIN)/covey sim world --swarm 1000000 --seed $(or $(SEED),1) --minutes $(or $(MINUTES),10)
 
 fuzz: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \

@@ -60,7 +60,7 @@ def draw_people(
     return People(
         person=person.reshape(shape),
         seen=seen.reshape(shape),
-        absent_days=_absent(seen, person).reshape(shape),
+        absent_days=absence(seen, person).reshape(shape),
         hours=hours.reshape(groups, places, -1),
         within_day=within_day.reshape(groups, places),
     )
@@ -82,7 +82,7 @@ def _persons(rng: np.random.Generator, places: int, days: int) -> NDArray[np.int
     return person
 
 
-def _absent(seen: NDArray[np.bool_], person: NDArray[np.int16]) -> NDArray[np.int32]:
+def absence(seen: NDArray[np.bool_], person: NDArray[np.int16]) -> NDArray[np.int32]:
     """Days since the place was last seen; a new person counts as seen on the day it joins."""
     days = np.arange(seen.shape[1], dtype=np.int32)
     joined = np.zeros_like(seen)

@@ -13,8 +13,13 @@ import enum
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from netsim.world.clock import chance_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
 LOSS_EVERY_DAYS = 14.0
@@ -118,15 +123,19 @@ def _moments(chance: random.Random, end_s: float, mean_s: float) -> Iterator[flo
         at_s += chance.expovariate(1 / mean_s)
 
 
-def _presence(plan: Plan, drawn: _Drawn) -> None:
-    """Who is there by the hour, as the statistical model draws it."""
+def hours_of(plan: Plan) -> NDArray[np.bool_]:
+    """[members, hours]: who is there, as the statistical model draws it. Needs numpy."""
     import numpy as np
 
     from netsim.durability.churn import PROFILES, with_outages
 
     rng = np.random.default_rng([plan.seed, plan.members, *plan.churn.encode()])
     hours = PROFILES[plan.churn].hours(rng, plan.members, round(plan.days * 24))
-    hours = with_outages(rng, hours, plan.members)
+    return with_outages(rng, hours, plan.members)
+
+
+def _presence(plan: Plan, drawn: _Drawn) -> None:
+    hours = hours_of(plan)
     for who in range(plan.members):
         chance, was = chance_of(plan.seed, "minute", who), False
         for hour, there in enumerate(hours[who].tolist()):

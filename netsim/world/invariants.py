@@ -82,6 +82,11 @@ class Watch:
         self._need_of: dict[bytes, tuple[MemberId, bytes]] = {}
         self.lost: set[tuple[MemberId, bytes]] = set()
         self.checks = 0
+        self.taken_bytes = 0
+        """Of all shares that ever came to a disk."""
+        self.packed_bytes = 0
+        """Of all packs that ever were safe."""
+        self._counted: set[bytes] = set()
 
     # --- what happened ----------------------------------------------------------------------
 
@@ -117,9 +122,13 @@ class Watch:
             return
         self._roots[owner] = stamp
         self.forgotten(owner)
-        rows = computer.parts.member.catalog.packs()
+        rows = list(computer.parts.member.catalog.packs())
         needs = {bytes(r.id): Need(r.id, r.needed, tuple(r.shares)) for r in rows if r.safe}
         self._needs[owner] = needs
+        self.packed_bytes += sum(
+            r.length for r in rows if bytes(r.id) in needs.keys() - self._counted
+        )
+        self._counted |= needs.keys()
         for need in needs.values():
             for name in need.shares:
                 self._need_of[name] = owner, need.pack
@@ -156,6 +165,18 @@ class Watch:
         lacking = (min(len(need.shares), friends) - self._there(need) for need in needs)
         return max(lacking, default=None)
 
+    def needs(self, owner: MemberId) -> list[tuple[int, list[MemberId]]]:
+        """For each pack of an owner's safe snapshots: k, and who has a share of it."""
+        have: dict[bytes, list[MemberId]] = {}
+        for (holder, whose), folder in sorted(self._folders.items()):
+            if whose == owner:
+                for name in folder.shares:
+                    have.setdefault(name, []).append(holder)
+        return [
+            (need.needed, [holder for name in need.shares for holder in have.get(name, ())])
+            for need in self._needs.get(owner, {}).values()
+        ]
+
     def stored_bytes(self) -> int:
         """On all disks together, of shares."""
         return sum(folder.total for folder in self._folders.values())
@@ -171,6 +192,7 @@ class Watch:
             _check_bytes(folder, name, computer.name)
         for name in sorted(now.shares.keys() - before.shares.keys()):
             self._holders[name] = self._holders.get(name, 0) + 1
+            self.taken_bytes += now.shares[name] - SHARE_HEADER_BYTES
         gone = sorted(before.shares.keys() - now.shares.keys())
         for name in gone:
             self._holders[name] -= 1

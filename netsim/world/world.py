@@ -69,9 +69,9 @@ class World:
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.sent_bytes = 0
 
-    async def run(self) -> Result:
-        """Live through all of it. Raises Violation."""
-        life = asyncio.ensure_future(self._live())
+    async def run(self, *, ends_quietly: bool = True) -> Result:
+        """Live through all of it, with the quiet week at the end or without. Raises Violation."""
+        life = asyncio.ensure_future(self._live(ends_quietly=ends_quietly))
         try:
             await asyncio.wait([life, self._broken], return_when=asyncio.FIRST_COMPLETED)
             if self._broken.done():
@@ -100,7 +100,7 @@ class World:
             last=tuple(self.trace.last),
         )
 
-    async def _live(self) -> None:
+    async def _live(self, *, ends_quietly: bool) -> None:
         loop = asyncio.get_running_loop()
         for _ in range(self._plan.members):
             self._add_computer()
@@ -108,7 +108,10 @@ class World:
             await asyncio.sleep(max(event.at_s - loop.time(), 0.0))
             await self._happen(event)
             self._look()
-        await self._be_quiet()
+        if ends_quietly:
+            await self._be_quiet()
+        else:
+            await asyncio.sleep(max(self._plan.days * DAY_S - loop.time(), 0.0))
 
     # --- computers --------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from netsim.world.events import Plan, draw
 from netsim.world.invariants import Violation
 from netsim.world.member import Computer
 from netsim.world.swarm import command_of, run_plan, swarm
+from peer.upkeep import care
 from signaling.messages import MemberId
 
 ROOT = Path(__file__).parents[3]
@@ -143,3 +144,15 @@ def _deletes_what_it_was_not_asked_to(computer: Computer) -> None:
 def test_the_swarm_finds_a_planted_bug(plant: Callable[[Computer], None]):
     with pytest.raises(Violation):
         swarm(range(1, 1 + SEEDS_MAX), lambda: False, prepare=plant)
+
+
+@pytest.mark.slow
+def test_a_world_whose_members_repair_nothing_is_found(monkeypatch: pytest.MonkeyPatch):
+    """A friend's disk is lost in this world; a week later each pack has all its shares again."""
+    plan = Plan(seed=1, members=4, days=6, faults=False, work=False)
+    run_plan(plan)
+    steps = tuple(step for step in care.STEPS if step[0] != "repair")
+    assert len(steps) < len(care.STEPS)
+    monkeypatch.setattr(care, "STEPS", steps)
+    with pytest.raises(Violation, match="thin"):
+        run_plan(plan)
