@@ -15,6 +15,7 @@ import msgspec
 
 from chunking.formats import Content
 from peer.files.reader import Found
+from peer.upkeep.redundancy import HOLDERS_MAX
 
 NOTHING_FITS = "there is no room for what is marked"
 """The text of a `Failed`, to which the agent adds what to do."""
@@ -36,7 +37,7 @@ class StartBackup(msgspec.Struct, frozen=True, tag="start"):
     Ranges of packs that the engine asks for are put into `scratch`. `keep` is the retention in
     words; snapshots up to and including `hold` stay whatever it says, those of `forget` go.
     `ignore` are patterns (`ignore.py`), `meant` all marks, those inside others too. No more than
-    `room_bytes` of files should be new; None when that is not known.
+    `room_bytes` of files should be new; None when that is not known. `friends` are not gone.
     """
 
     master: bytes
@@ -56,6 +57,7 @@ class StartBackup(msgspec.Struct, frozen=True, tag="start"):
     ignore: list[str] = []
     meant: list[bytes] = []
     room_bytes: int | None = None
+    friends: int = HOLDERS_MAX
 
     def __repr__(self) -> str:
         return f"StartBackup({len(self.marks)} marks)"

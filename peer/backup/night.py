@@ -54,6 +54,7 @@ from peer.space.fitting import Room
 from peer.space.telling import room_sentence
 from peer.upkeep import reconcile
 from peer.upkeep.redundancy import Code
+from peer.upkeep.watching import friends_not_gone
 from signaling.messages import MemberId
 
 log = logging.getLogger("covey.night")
@@ -190,6 +191,7 @@ class Night:
                 ignore=ignored_of(member.catalog, settings),
                 meant=read_marks(member.catalog),
                 room_bytes=self._room_left(),
+                friends=len(await member.run_blocking(friends_not_gone, member)),
             )
         )
         ranges = RangeServer(member, engine, scratch)

@@ -309,7 +309,7 @@ class BackupRun:
         recipe = self._start.recipe
         codes = {pack: Code(*code) for pack, code in self._catalog.codes().items()}
         tonight = Code(recipe.needed, recipe.total)
-        return choose_recodes(uses, codes, tonight, recipe.pack_bytes)
+        return choose_recodes(uses, codes, tonight, recipe.pack_bytes, self._start.friends)
 
     def _make_index(self, tidied: Tidied) -> None:
         made = self._recorder.index_packs

@@ -5,16 +5,17 @@ copy of what lives in it, for one of two reasons:
 
 - *Safety.* The chance that friends alone cannot rebuild it within a year is above the aim (it was
   made when the group was small, or when few were awake), and tonight's code makes it ten times
-  smaller.
+  smaller. For a pack that was good once, and of which friends who left had shares that nobody else
+  can take, twenty times the aim is tolerated: somebody new makes it whole for the price of a share.
 - *Space.* A friend's disk and a person's line are not the same, so one must be said in terms of the
   other: a byte that travels may cost as much as a byte that is kept for a year. A pack stays for
   years, so tonight's code pays when three years of what it saves are more than what it takes to
   send all shares of the copy, and to fetch the pack if the files are not here any more. It may not
   make the pack less safe than the aim, unless it is so already.
 
-Neither goes by a night on which fewer friends are there than a pack has shares: who sleeps tonight
-is no reason. The first reason makes each pack ten times safer each time and the second never makes
-one unsafe, so that no pack is written to and fro.
+Who sleeps tonight is no reason: for safety all count who are not gone, and space is not looked at
+when fewer friends are there than a pack has shares. The first reason makes each pack ten times
+safer each time and the second never makes one unsafe, so that no pack is written to and fro.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 from peer.upkeep.redundancy import (
+    HOLDERS_MAX,
     LEAVING_YEARLY,
     LOSS_AIM_YEARLY,
     REPAIR_DAYS,
@@ -31,6 +33,8 @@ from peer.upkeep.redundancy import (
 )
 from peer.upkeep.sweep import Use
 
+TOLERATED = 20 * LOSS_AIM_YEARLY
+"""Yearly chance of loss at which a pack is left alone that was good until friends left."""
 SAFER_FACTOR = 10
 """A copy that is hardly safer is not worth its traffic."""
 HORIZON_YEARS = 3
@@ -42,16 +46,22 @@ NIGHT_PART = 16
 @cache
 def loss_of(code: Code) -> float:
     """The yearly chance that friends alone cannot rebuild a pack with this code."""
+    if code.total < code.needed:
+        return 1.0
     return yearly_loss(code, LEAVING_YEARLY, REPAIR_DAYS)
 
 
-def is_unsafe(old: Code, new: Code) -> bool:
-    """Whether safety demands the new code."""
-    return (
-        new.total >= old.total
-        and loss_of(old) > LOSS_AIM_YEARLY
-        and loss_of(new) * SAFER_FACTOR <= loss_of(old)
-    )
+def is_unsafe(old: Code, new: Code, friends: int = HOLDERS_MAX) -> bool:
+    """Whether safety demands the new code, in a group of which so many friends are not gone."""
+    now = _loss_with(friends, old)
+    if loss_of(old) <= LOSS_AIM_YEARLY and now <= TOLERATED:
+        return False
+    return loss_of(new) * SAFER_FACTOR <= now
+
+
+def _loss_with(friends: int, code: Code) -> float:
+    """The same for a pack of which no more friends than these can have a share."""
+    return loss_of(Code(code.needed, min(code.total, friends)))
 
 
 def saves_space(old: Code, new: Code) -> bool:
@@ -66,19 +76,23 @@ def saves_space(old: Code, new: Code) -> bool:
 
 
 def choose_recodes(
-    uses: Sequence[Use], codes: Mapping[int, Code], tonight: Code, pack_bytes: int
+    uses: Sequence[Use],
+    codes: Mapping[int, Code],
+    tonight: Code,
+    pack_bytes: int,
+    friends: int = HOLDERS_MAX,
 ) -> list[int]:
     """The packs to write anew tonight, by number; the least safe first, as many as a night may.
 
-    `uses` are packs with something live in them, `codes` are theirs.
+    `uses` are packs with something live in them, `codes` are theirs; `friends` are not gone.
     """
     budget = max(sum(use.needed for use in uses) // NIGHT_PART, pack_bytes)
     wanted = [
         use
         for use in uses
-        if is_unsafe(codes[use.pack], tonight) or saves_space(codes[use.pack], tonight)
+        if is_unsafe(codes[use.pack], tonight, friends) or saves_space(codes[use.pack], tonight)
     ]
-    wanted.sort(key=lambda use: (-loss_of(codes[use.pack]), use.pack))
+    wanted.sort(key=lambda use: (-_loss_with(friends, codes[use.pack]), use.pack))
     chosen: list[int] = []
     for use in wanted:
         if use.needed > budget and chosen:

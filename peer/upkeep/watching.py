@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Collection
 from typing import Protocol
 
+from datachannel.credentials import STAYS
 from peer.member import Member
-from peer.upkeep.absence import note_absences
+from peer.upkeep.absence import note_absences, read_absences
 from peer.upkeep.presence import SAMPLE_S, note_presence
 from signaling.messages import MemberId
 
@@ -30,6 +31,15 @@ async def watch_presence(member: Member, group: Connected) -> None:
             now_s = member.wall_clock() / _NS
             await member.run_blocking(_note, member, now_s, online, sorted(friends))
         await asyncio.sleep(SAMPLE_S)
+
+
+def friends_not_gone(member: Member) -> set[MemberId]:
+    """All who could keep a share for us, now or when they are back. It blocks."""
+    friends = member.friends.members()
+    staying = {one for one, friend in friends.items() if friend.card.leaving == STAYS}
+    here = {one for one in staying if friends[one].online}
+    away = (staying - here) | (set(member.catalog.shares_per_holder()) - set(friends))
+    return here | (away - read_absences(member.catalog).gone())
 
 
 def _note(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import threading
 from pathlib import Path
@@ -86,7 +87,8 @@ async def test_what_leaves_the_spool_before_the_engine_runs_does_not_count_as_th
         monkeypatch.setattr(group.member, "start_engine", slow)
         assert (await group.backup())["ok"]
         assert told[0] > 0
-        assert -told[1] == told[0]
+        # The last file may be gone a moment before the night knows it.
+        assert told[0] in itertools.accumulate(-size for size in told[1:])
 
 
 async def test_friends_whom_the_server_has_lost_sight_of_are_told_over_the_links_there_are(
