@@ -74,7 +74,7 @@ async def challenge(member: Member, emit: Emit) -> Challenged:
 def _choose(member: Member, awake: set[MemberId], chance: random.Random) -> list[Spot]:
     """Shares in doubt, and some by lot."""
     catalog, doubts = member.catalog, set(read_scores(member.catalog).doubts())
-    placed: dict[MemberId, set[ShareName]] = {friend: set() for friend in awake}
+    placed: dict[MemberId, set[ShareName]] = {friend: set() for friend in sorted(awake)}
     again: list[Spot] = []
     for row in _safe_packs(member):
         for number, holder in catalog.placements(row.pack).items():
