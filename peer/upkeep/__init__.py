@@ -14,4 +14,6 @@ findings   what a check found, in words (pure)
 check      `covey check`, which puts these together
 renew      a new catalog in the place of the old one
 drill      some files really restored, and compared
+statements our usage statement, and those of all others
+care       what follows every night, step by step; cared keeps what came of it
 """
