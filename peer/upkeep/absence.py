@@ -10,7 +10,8 @@ The grace is three days. A friend that was away for longer before, and came back
 again as its longest absence, up to thirty days; what is long ago fades. Only absences that ended
 count: one that lasts says nothing of when it will end.
 
-Coming back ends it all: nothing is remembered of an absence but how long it was.
+Coming back ends it all: nothing is remembered of an absence but how long it was. Who is gone may
+still have what it had: only after ninety days `covey check` gives up what nobody else can rebuild.
 
 Pure, but for `read_absences` and `note_absences`, which keep the notes in the catalog.
 """
@@ -27,6 +28,9 @@ from signaling.messages import MemberId
 DAY_S = 86_400.0
 GRACE_S = 3 * DAY_S
 GRACE_S_MAX = 30 * DAY_S
+GIVEN_UP_S = 90 * DAY_S
+"""Who was away for so long is not waited for any more by `covey check`. Until then a server that
+keeps quiet about friends, or a long journey of theirs, costs no old snapshot."""
 LONGER_FACTOR = 1.5
 """Of the longest absence that ended: who was away for a week may be away for ten days."""
 FADE_HALF_S = 56 * DAY_S
@@ -98,7 +102,7 @@ class Absences:
         awake = passed if 0 < passed <= _GAP_S else 0.0
         passed = min(max(passed, 0.0), PAUSE_S_MAX)
         here = set(online)
-        friends = sorted({*known, *here})[:FRIENDS_MAX]
+        friends = sorted({*known, *here, *self.may_return()})[:FRIENDS_MAX]
         self._notes = {member: self._notes.get(member, Notes()) for member in friends}
         fade = 0.5 ** (passed / FADE_HALF_S)
         for member, notes in self._notes.items():
@@ -114,6 +118,18 @@ class Absences:
         """Who counts as gone now."""
         return {member for member, notes in self._notes.items() if notes.is_gone}
 
+    def may_return(self) -> set[MemberId]:
+        """Who is gone, and may yet come back with what it has."""
+        return self.gone() - self.given_up()
+
+    def given_up(self) -> set[MemberId]:
+        """Who is not waited for any more."""
+        return {m for m, n in self._notes.items() if n.is_gone and n.away_s >= GIVEN_UP_S}
+
+    def forget(self, member: MemberId) -> None:
+        """It said goodbye: nobody waits for it."""
+        self._notes.pop(member, None)
+
     def of(self, member: MemberId) -> Notes:
         """What is noted of one friend."""
         return self._notes.get(member, Notes())
@@ -122,6 +138,13 @@ class Absences:
 def read_absences(keeper: Keeper) -> Absences:
     """What is known by now."""
     return Absences(keeper.get_meta(_KEY))
+
+
+def forget_absence(keeper: Keeper, member: MemberId) -> None:
+    """It said goodbye."""
+    absences = read_absences(keeper)
+    absences.forget(member)
+    keeper.set_meta(_KEY, absences.encode())
 
 
 def note_absences(

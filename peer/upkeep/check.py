@@ -27,6 +27,7 @@ from peer.catalog import SnapshotRow
 from peer.member import Emit, Member
 from peer.service import Event, progress
 from peer.upkeep import reconcile
+from peer.upkeep.absence import read_absences
 from peer.upkeep.audit import Piece, Spot, Verdict, audit, choose_spots
 from peer.upkeep.challenge import judge
 from peer.upkeep.findings import DataRead, Findings, RootCopies, told
@@ -210,7 +211,9 @@ class Check:
             self._listings[holder].discard(name)
 
     def _stand(self, bare: set[MemberId]) -> Standing:
-        absent = bare | (self._m.friends.members().keys() - self._listings.keys())
+        absences = read_absences(self._m.catalog)
+        silent = self._m.friends.members().keys() - absences.given_up() | absences.may_return()
+        absent = bare | (silent - self._listings.keys())
         return stand(
             self._m.catalog,
             self._listings,

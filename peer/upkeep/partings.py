@@ -27,6 +27,7 @@ from peer.catalog import Catalog
 from peer.member import Member
 from peer.ports import Friends
 from peer.state import write_atomic
+from peer.upkeep.absence import forget_absence
 from signaling.messages import ID_BYTES, MemberId
 
 log = logging.getLogger("covey.upkeep")
@@ -149,6 +150,7 @@ def forget_holder(catalog: Catalog, holder: MemberId) -> int:
     rows = [(pack, number) for pack, number, one in catalog.each_placement() if one == holder]
     if rows:
         catalog.forget_placements(rows)
+    forget_absence(catalog, holder)
     return len(rows)
 
 

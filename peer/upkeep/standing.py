@@ -8,7 +8,8 @@ it is done only when no friend can change it:
   wrong bytes for, twice.
 - A friend who did not answer counts as having all that the catalog places with it, and one share
   of every pack even if the catalog places none: a new catalog does not know of friends who were
-  away. No friend gets two shares of a pack.
+  away. No friend gets two shares of a pack. That ends after ninety observed days of absence, or
+  with a goodbye (`absence`); till then it holds for who is not on the server's list any more, too.
 - So does a friend who answered, but lacks most of what the catalog places with it: a disk that is
   not mounted answers like that. The next complete night takes its word for it (`reconcile`), so
   that a second check, after that night, counts it like everybody else.

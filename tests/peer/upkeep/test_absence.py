@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peer.upkeep.absence import DAY_S, GRACE_S, GRACE_S_MAX, PAUSE_S_MAX, Absences
+from peer.upkeep.absence import DAY_S, GRACE_S, GRACE_S_MAX, PAUSE_S_MAX, Absences, Notes
 from peer.upkeep.presence import SAMPLE_S
 from signaling.messages import MemberId
 
@@ -18,9 +18,10 @@ class Watch:
 
     def __init__(self) -> None:
         self.absences, self.now_s = Absences(), NOON_S
+        self.known = [BEA, CARL]
 
     def look(self, *online: MemberId) -> None:
-        self.absences.look(self.now_s, online, [BEA, CARL])
+        self.absences.look(self.now_s, online, self.known)
 
     def pass_days(self, days: float, *online: MemberId) -> None:
         for _ in range(round(days * DAY_S / SAMPLE_S)):
@@ -100,6 +101,29 @@ def test_a_member_that_was_off_for_months_believes_nobody_gone_when_it_starts():
     watch.look()
     watch.pass_days(1)
     assert watch.absences.gone() == set()
+
+
+def test_who_is_gone_is_waited_for_during_ninety_days_whatever_the_server_says():
+    watch = Watch()
+    watch.look(BEA, CARL)
+    watch.pass_days(4, CARL)
+    watch.known = [CARL]  # the server keeps quiet about Bea, and nothing is placed there any more
+    watch.pass_days(85, CARL)
+    assert watch.absences.may_return() == {BEA}
+    watch.known = [BEA, CARL]
+    watch.pass_days(2, CARL)
+    assert (watch.absences.may_return(), watch.absences.given_up()) == (set(), {BEA})
+    watch.known = [CARL]
+    watch.look(CARL)
+    assert watch.absences.of(BEA) == Notes()
+
+
+def test_nobody_waits_for_who_said_goodbye():
+    watch = Watch()
+    watch.look(BEA, CARL)
+    watch.pass_days(4, CARL)
+    watch.absences.forget(BEA)
+    assert watch.absences.gone() == watch.absences.may_return() == set()
 
 
 def test_notes_survive_a_restart_and_damaged_ones_make_nobody_gone():

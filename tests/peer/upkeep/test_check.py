@@ -26,7 +26,10 @@ from datachannel.messages import Found, Get, List, Listing
 from peer.catalog import NewPack, PackRow
 from peer.service import Event
 from peer.upkeep import audit
+from peer.upkeep.absence import DAY_S, note_absences
 from peer.upkeep.check import Check
+from peer.upkeep.presence import SAMPLE_S
+from peer.upkeep.repair import repair
 from signaling.messages import MemberId
 from tests.support.small_group import Holder, SmallGroup, small_group
 
@@ -374,6 +377,35 @@ async def test_a_pack_is_not_given_up_while_a_friend_is_away_who_may_have_enough
         assert f"Check again when {away.card.name}" in result["next_step"]
         away.online = True
         assert (await check(group))["ok"]
+
+
+async def test_who_is_away_for_good_does_not_keep_what_is_lost_from_being_sent_again(
+    tmp_path, files
+):
+    async with small_group(tmp_path / "group", 2) as group:
+        await group.backup(files)
+        group.add_friend(7)
+        *away, here = group.holders.values()
+        for holder in away:
+            holder.online = False
+            for link in holder.links:
+                link.cut()
+        catalog, now_s = group.member.catalog, 1_750_000_000.0
+
+        def pass_days(days: int) -> None:
+            nonlocal now_s
+            for look in range(26 + 2 * days):
+                now_s += SAMPLE_S if look < 26 else DAY_S / 2
+                note_absences(catalog, now_s, [here.member], list(group.holders))
+
+        pass_days(4)
+        packs = len(list(catalog.packs()))
+        assert (await repair(group.member, lambda event: None)).given_up == 2 * packs
+        assert (await check(group))["summary"]["given_up_packs"] == 0
+        pass_days(90)
+        assert (await check(group))["summary"]["given_up_packs"] == packs
+        assert (await group.backup())["ok"]
+        assert (await group.restore(tmp_path / "back"))["ok"]
 
 
 async def test_friends_who_lack_most_of_what_they_had_may_have_a_disk_that_is_not_mounted(
