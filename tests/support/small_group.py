@@ -217,7 +217,8 @@ class ThreadEngine:
         return engine
 
     def _run(self, message: StartBackup | StartRestore) -> None:
-        entropy = itertools.count(10**9)
+        # Another beginning each night: packs that are written anew are never the same packs again.
+        entropy = itertools.count(getattr(message, "time_ns", 10**9))
 
         def random_bytes(size: int) -> bytes:
             return next(entropy).to_bytes(size, "little")
