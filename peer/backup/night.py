@@ -322,9 +322,8 @@ class Night:
         spare, _ = await self._m.run_blocking(self._m.catalog.thinnest)
         if spare < 0:
             return self._telling.failed(
-                "Friends lack what they said they had stored, so that not all of the backup can be "
-                "rebuilt from what they have.",
-                "See what is missing: covey check. Then back up again.",
+                "Not all of the backup can be rebuilt from what friends have who are not gone.",
+                "See what is missing, and who may still have it: covey check.",
             )
         return self._telling.succeeded(ready, spare)
 

@@ -121,7 +121,7 @@ async def test_a_night_is_not_called_safe_when_friends_turn_out_to_lack_what_the
             holder.handler = _forgets_shares(holder)
         event = await group.backup(files)
         assert not event["ok"]
-        assert "lack" in event["message"]
+        assert "Not all of the backup can be rebuilt" in event["message"]
         assert "covey check" in event["next_step"]
 
 
