@@ -13,7 +13,7 @@ import pytest
 from netsim.world.events import Kind, Plan, draw
 from netsim.world.swarm import CHURNS, command_of, plan_of, run_plan, swarm
 
-SECONDS = 60.0
+SECONDS = 45.0
 SEEDS = range(1000, 2000)
 
 

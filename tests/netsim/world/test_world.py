@@ -26,32 +26,31 @@ SEEDS_MAX = 12
 """Within so many seeds the swarm must find what is planted."""
 
 
-def test_three_members_back_up_and_get_everything_back(tmp_path: Path):
-    result = run_plan(QUIET, tmp_path)
+@pytest.mark.slow
+def test_three_members_back_up_and_get_everything_back():
+    result = run_plan(QUIET)
     assert result.nights >= 3 * 7
     assert result.lost_packs == 0
     assert result.stored_bytes > 0
 
 
-def test_one_seed_takes_the_same_course_in_two_processes(tmp_path: Path):
+@pytest.mark.slow
+def test_one_seed_takes_the_same_course_in_two_processes():
     program = (
-        "import sys; from pathlib import Path; from netsim.world.swarm import *; "
-        "print(run_plan(Plan(seed=2, members=3, days=2), Path(sys.argv[1])).trace_hash)"
+        "from netsim.world.swarm import *; "
+        "print(run_plan(Plan(seed=2, members=3, days=2)).trace_hash)"
     )
-    found = []
-    for number in ("1", "22"):
-        folder = tmp_path / number
-        folder.mkdir()
-        done = subprocess.run(
-            [sys.executable, "-c", program, str(folder)],
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", program],
             cwd=ROOT,
             env={**os.environ, "PYTHONHASHSEED": number},
             capture_output=True,
             text=True,
             check=True,
-            timeout=120,
-        )
-        found.append(done.stdout)
+        ).stdout
+        for number in ("1", "22")
+    ]
     assert found[0] == found[1]
     assert len(found[0].strip()) == 32
 
@@ -63,15 +62,14 @@ def test_what_happens_is_the_seeds():
     assert draw(plan) == sorted(draw(plan))
 
 
-def test_a_breach_tells_how_to_bring_it_back(tmp_path: Path):
-    plan = Plan(seed=5, members=3, days=1, faults=False, losses=False)
+@pytest.mark.slow
+def test_a_breach_tells_how_to_bring_it_back():
     with pytest.raises(Violation) as found:
-        run_plan(plan, tmp_path, prepare=_acknowledges_before_it_stores)
-    assert command_of(plan) in " ".join(found.value.__notes__)
-    again = tmp_path / "again"
-    again.mkdir()
-    with pytest.raises(Violation, match=str(found.value)):
-        run_plan(plan, again, prepare=_acknowledges_before_it_stores)
+        run_plan(QUIET, prepare=_acknowledges_before_it_stores)
+    assert command_of(QUIET) in " ".join(found.value.__notes__)
+    with pytest.raises(Violation) as again:
+        run_plan(QUIET, prepare=_acknowledges_before_it_stores)
+    assert str(again.value) == str(found.value)
 
 
 # --- planted bugs ---------------------------------------------------------------------------------
@@ -135,7 +133,6 @@ def _deletes_what_it_was_not_asked_to(computer: Computer) -> None:
 @pytest.mark.parametrize(
     "plant",
     [
-        _acknowledges_before_it_stores,
         _writes_what_was_not_sent,
         _forgets_its_limit,
         _deletes_what_it_was_not_asked_to,
