@@ -46,7 +46,7 @@ app: $(STAMP)
 RERUN := --reruns 1 --reruns-delay 2 -rR
 
 test: $(STAMP) system
-	$(BIN)/pytest -q -n 2 -m "not system" $(RERUN)
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not system" $(RERUN)
 	$(BIN)/pytest -q -n 4 --dist loadfile -m "system and not quiet and not long" $(RERUN)
 	$(BIN)/pytest -q -m "system and quiet and not long" $(RERUN)
 
