@@ -13,6 +13,7 @@ import pytest
 from datachannel.messages import Continue, Put, Stored
 from datachannel.requests import receive_body
 from datachannel.streams import Stream
+from netsim.world import world
 from netsim.world.events import Plan, draw
 from netsim.world.invariants import Violation
 from netsim.world.member import Computer
@@ -132,7 +133,6 @@ def _deletes_what_it_was_not_asked_to(computer: Computer) -> None:
 @pytest.mark.parametrize(
     "plant",
     [
-        _acknowledges_before_it_stores,
         _writes_what_was_not_sent,
         _forgets_its_limit,
         _deletes_what_it_was_not_asked_to,
@@ -141,6 +141,13 @@ def _deletes_what_it_was_not_asked_to(computer: Computer) -> None:
 def test_the_swarm_finds_a_planted_bug(plant: Callable[[Computer], None]):
     with pytest.raises(Violation):
         swarm(range(1, 1 + SEEDS_MAX), lambda: False, prepare=plant)
+
+
+@pytest.mark.slow
+def test_holders_that_acknowledge_before_they_store_are_found(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(world, "QUIET_DAYS", 1.0)
+    with pytest.raises(Violation):
+        run_plan(QUIET, prepare=_acknowledges_before_it_stores)
 
 
 @pytest.mark.slow
