@@ -1,4 +1,4 @@
-"""Many worlds, as many as fit into less than a minute: nothing may break. `make swarm` takes longer.
+"""Many worlds, as many as there is time for: nothing may break. `make swarm` takes longer.
 
 A seed that broke once is named here with what it showed, so that it is lived through each time.
 """
