@@ -102,14 +102,20 @@ class VirtualScreen:
 
     def settle(self, still_s: float = 1.0) -> None:
         """Return when nothing on the screen has moved for a while."""
-        deadline = time.monotonic() + PATIENCE_S
+        assert self.rests(still_s, PATIENCE_S), "the screen does not come to rest"
+
+    def rests(self, still_s: float, within_s: float) -> bool:
+        """Wait until nothing on the screen has moved for a while; False when that does not come."""
+        deadline = time.monotonic() + within_s
         before, since = b"", time.monotonic()
         while time.monotonic() - since < still_s:
+            if time.monotonic() > deadline:
+                return False
             now = self._pixels()
             if now != before:
                 before, since = now, time.monotonic()
-            assert time.monotonic() < deadline, "the screen does not come to rest"
             time.sleep(LOOK_EVERY_S)
+        return True
 
     def _pixels(self) -> bytes:
         return subprocess.run(
