@@ -8,21 +8,16 @@ bind whoever acts: a share that is not one of these is kept by nobody.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
-from nacl.exceptions import CryptoError
 
-from chunking import formats, index
-from chunking.formats import DutyBody, FormatError, PackRef, check
+from chunking import envelope, formats, index
+from chunking.formats import DutyBody, PackRef, check
 from chunking.keys import MemberKeys
 
-_HEADER = struct.Struct(">4sB3s32sQQ")
-_ZEROS = b"\x00\x00\x00"
-_LENGTH_MIN = formats.DUTY_HEADER_BYTES + formats.SIGNATURE_BYTES + 1
+_KIND = envelope.Kind("duty", formats.MAGIC_DUTY, formats.SIGN_DUTY, formats.DUTY_BYTES_MAX)
 _BODY = msgspec.msgpack.Decoder(DutyBody)
 
 
@@ -48,22 +43,13 @@ def sign_duty(
     packs: Sequence[PackRef],
 ) -> bytes:
     """This owner's duty as holders keep it. FormatError for what no reader would accept."""
-    check(
-        0 <= counter <= formats.INT64_MAX and 0 <= time_ns <= formats.INT64_MAX,
-        "a duty has a number that is out of range",
-    )
+    header = envelope.header_for(_KIND, keys, counter, time_ns)
     duty = Duty(
         keys.identity_public_key, counter, time_ns, grace_days, tuple(deputies), tuple(packs)
     )
     body = DutyBody(duty.grace_days, duty.deputies, duty.packs)
     _check_body(body)
-    unsigned = _HEADER.pack(
-        formats.MAGIC_DUTY, formats.VERSION, _ZEROS, keys.identity_public_key, counter, time_ns
-    ) + formats.encode_body(body, "duty")
-    _, secret = crypto_sign_seed_keypair(keys.identity_seed)
-    signed = crypto_sign(formats.SIGN_DUTY + unsigned, secret)
-    data = unsigned + signed[: formats.SIGNATURE_BYTES]
-    check(len(data) <= formats.DUTY_BYTES_MAX, "a duty is longer than holders accept")
+    data = envelope.sign(_KIND, keys, header, formats.encode_body(body, _KIND.name))
     if read_duty(data) != duty:
         raise RuntimeError("a duty does not read back as it was written")
     return data
@@ -71,36 +57,24 @@ def sign_duty(
 
 def read_duty(data: bytes) -> Duty:
     """A duty whose signature is right. Nothing of the body is decoded before it is."""
-    identity_key, counter, time_ns = _read_envelope(data)
-    unsigned = data[formats.DUTY_HEADER_BYTES : -formats.SIGNATURE_BYTES]
-    body = formats.decode_body(_BODY, unsigned, "duty")
+    found = envelope.read(_KIND, data)
+    body = formats.decode_body(_BODY, found.body, _KIND.name)
     _check_body(body)
-    return Duty(identity_key, counter, time_ns, body.grace_days, body.deputies, body.packs)
+    return Duty(
+        found.identity_key,
+        found.counter,
+        found.time_ns,
+        body.grace_days,
+        body.deputies,
+        body.packs,
+    )
 
 
 def read_duty_envelope(data: bytes) -> tuple[bytes, int]:
     """Whose duty this is (the identity public key), and its counter, after checking the
     signature."""
-    identity_key, counter, _ = _read_envelope(data)
-    return identity_key, counter
-
-
-def _read_envelope(data: bytes) -> tuple[bytes, int, int]:
-    formats.check_prefix(data, formats.MAGIC_DUTY, "duty")
-    check(
-        _LENGTH_MIN <= len(data) <= formats.DUTY_BYTES_MAX, f"a duty cannot have {len(data)} bytes"
-    )
-    _, _, zeros, identity_key, counter, time_ns = _HEADER.unpack_from(data)
-    check(
-        zeros == _ZEROS and counter <= formats.INT64_MAX and time_ns <= formats.INT64_MAX,
-        "a duty's header is damaged",
-    )
-    unsigned, signature = data[: -formats.SIGNATURE_BYTES], data[-formats.SIGNATURE_BYTES :]
-    try:
-        crypto_sign_open(signature + formats.SIGN_DUTY + unsigned, identity_key)
-    except CryptoError:
-        raise FormatError("a duty is not signed by its owner") from None
-    return identity_key, counter, time_ns
+    found = envelope.read(_KIND, data)
+    return found.identity_key, found.counter
 
 
 def _check_body(body: DutyBody) -> None:

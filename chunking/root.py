@@ -7,20 +7,21 @@ The rest is sealed. The highest valid counter wins.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass, field
 
 import msgspec
-from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
-from nacl.exceptions import CryptoError
 
-from chunking import formats, index, seal, tree
-from chunking.formats import FormatError, PackRef, RootBody, SnapshotRef, check
+from chunking import envelope, formats, index, seal, tree
+from chunking.formats import PackRef, RootBody, SnapshotRef, check
 from chunking.keys import MemberKeys
 
-_HEADER = struct.Struct(">4sB3s32sQQ")
-_ZEROS = b"\x00\x00\x00"
-_LENGTH_MIN = formats.ROOT_HEADER_BYTES + formats.SEALED_OVERHEAD + formats.SIGNATURE_BYTES
+_KIND = envelope.Kind(
+    "root record",
+    formats.MAGIC_ROOT,
+    formats.SIGN_ROOT,
+    formats.ROOT_BYTES_MAX,
+    formats.SEALED_OVERHEAD,
+)
 _BODY = msgspec.msgpack.Decoder(RootBody)
 
 
@@ -38,27 +39,12 @@ class RootRecord:
 
 def seal_root(keys: MemberKeys, record: RootRecord, nonce: bytes) -> bytes:
     """The record as it is given to every holder. FormatError when it has no room for it all."""
-    check(
-        0 <= record.counter <= formats.INT64_MAX and 0 <= record.time_ns <= formats.INT64_MAX,
-        "a root record has a number that is out of range",
-    )
+    header = envelope.header_for(_KIND, keys, record.counter, record.time_ns)
     body = RootBody(record.snapshots, record.index_packs, record.marks, record.settings)
     _check_body(body)
-    header = _HEADER.pack(
-        formats.MAGIC_ROOT,
-        formats.VERSION,
-        _ZEROS,
-        keys.identity_public_key,
-        record.counter,
-        record.time_ns,
-    )
-    plaintext = formats.encode_body(body, "root record")
+    plaintext = formats.encode_body(body, _KIND.name)
     sealed = seal.seal_blob(keys.root_key, formats.SEAL_ROOT, header, plaintext, nonce)
-    unsigned = header + sealed
-    _, secret = crypto_sign_seed_keypair(keys.identity_seed)
-    signature = crypto_sign(formats.SIGN_ROOT + unsigned, secret)[: formats.SIGNATURE_BYTES]
-    data = unsigned + signature
-    check(len(data) <= formats.ROOT_BYTES_MAX, "a root record is longer than holders accept")
+    data = envelope.sign(_KIND, keys, header, sealed)
     if open_root(keys, data) != record:
         raise RuntimeError("a root record does not read back as it was written")
     return data
@@ -67,39 +53,25 @@ def seal_root(keys: MemberKeys, record: RootRecord, nonce: bytes) -> bytes:
 def read_root_envelope(data: bytes) -> tuple[bytes, int]:
     """Whose record this is (the identity public key), and its counter, after checking the
     signature. This is all that a holder can and must check."""
-    identity_key, counter, _ = _read_envelope(data)
-    return identity_key, counter
+    found = envelope.read(_KIND, data)
+    return found.identity_key, found.counter
 
 
 def open_root(keys: MemberKeys, data: bytes) -> RootRecord:
     """The record, if it is this member's own."""
-    identity_key, counter, time_ns = _read_envelope(data)
-    check(identity_key == keys.identity_public_key, "this root record is another member's")
-    header = data[: formats.ROOT_HEADER_BYTES]
-    sealed = data[formats.ROOT_HEADER_BYTES : -formats.SIGNATURE_BYTES]
-    plaintext = seal.open_blob(keys.root_key, formats.SEAL_ROOT, header, sealed)
-    body = formats.decode_body(_BODY, plaintext, "root record")
+    found = envelope.read(_KIND, data)
+    check(found.identity_key == keys.identity_public_key, "this root record is another member's")
+    plaintext = seal.open_blob(keys.root_key, formats.SEAL_ROOT, found.header, found.body)
+    body = formats.decode_body(_BODY, plaintext, _KIND.name)
     _check_body(body)
-    return RootRecord(counter, time_ns, body.snapshots, body.index_packs, body.marks, body.settings)
-
-
-def _read_envelope(data: bytes) -> tuple[bytes, int, int]:
-    formats.check_prefix(data, formats.MAGIC_ROOT, "root record")
-    check(
-        _LENGTH_MIN <= len(data) <= formats.ROOT_BYTES_MAX,
-        f"a root record cannot have {len(data)} bytes",
+    return RootRecord(
+        found.counter,
+        found.time_ns,
+        body.snapshots,
+        body.index_packs,
+        body.marks,
+        body.settings,
     )
-    _, _, zeros, identity_key, counter, time_ns = _HEADER.unpack_from(data)
-    check(
-        zeros == _ZEROS and counter <= formats.INT64_MAX and time_ns <= formats.INT64_MAX,
-        "a root record's header is damaged",
-    )
-    unsigned, signature = data[: -formats.SIGNATURE_BYTES], data[-formats.SIGNATURE_BYTES :]
-    try:
-        crypto_sign_open(signature + formats.SIGN_ROOT + unsigned, identity_key)
-    except CryptoError:
-        raise FormatError("a root record is not signed by its owner") from None
-    return identity_key, counter, time_ns
 
 
 def _check_body(body: RootBody) -> None:

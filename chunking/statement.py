@@ -8,20 +8,21 @@ The highest counter is the newest.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 
 import msgspec
-from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
-from nacl.exceptions import CryptoError
 
-from chunking import formats
-from chunking.formats import Dealing, FormatError, StatementBody, check
+from chunking import envelope, formats
+from chunking.formats import Dealing, StatementBody, check
 from chunking.keys import MemberKeys
 
-_HEADER = struct.Struct(">4sB3s32sQQ")
-_ZEROS = b"\x00\x00\x00"
-_LENGTH_MIN = formats.STATEMENT_HEADER_BYTES + formats.SIGNATURE_BYTES + 1
+_KIND = envelope.Kind(
+    "usage statement",
+    formats.MAGIC_STATEMENT,
+    formats.SIGN_STATEMENT,
+    formats.STATEMENT_BYTES_MAX,
+    signer="member",
+)
 _BODY = msgspec.msgpack.Decoder(StatementBody)
 
 
@@ -42,24 +43,10 @@ def sign_statement(
 ) -> bytes:
     """This member's statement as it goes round. FormatError for what no reader would accept."""
     statement = Statement(keys.identity_public_key, counter, time_ns, offer_bytes, dealings)
-    check(
-        0 <= counter <= formats.INT64_MAX and 0 <= time_ns <= formats.INT64_MAX,
-        "a usage statement has a number that is out of range",
-    )
+    header = envelope.header_for(_KIND, keys, counter, time_ns)
     body = StatementBody(offer_bytes, dealings)
     _check_body(body)
-    unsigned = _HEADER.pack(
-        formats.MAGIC_STATEMENT,
-        formats.VERSION,
-        _ZEROS,
-        keys.identity_public_key,
-        counter,
-        time_ns,
-    ) + formats.encode_body(body, "usage statement")
-    _, secret = crypto_sign_seed_keypair(keys.identity_seed)
-    signed = crypto_sign(formats.SIGN_STATEMENT + unsigned, secret)
-    data = unsigned + signed[: formats.SIGNATURE_BYTES]
-    check(len(data) <= formats.STATEMENT_BYTES_MAX, "a usage statement is too long")
+    data = envelope.sign(_KIND, keys, header, formats.encode_body(body, _KIND.name))
     if read_statement(data) != statement:
         raise RuntimeError("a usage statement does not read back as it was written")
     return data
@@ -67,24 +54,12 @@ def sign_statement(
 
 def read_statement(data: bytes) -> Statement:
     """A statement whose signature is right. Nothing of the body is decoded before it is."""
-    formats.check_prefix(data, formats.MAGIC_STATEMENT, "usage statement")
-    check(
-        _LENGTH_MIN <= len(data) <= formats.STATEMENT_BYTES_MAX,
-        f"a usage statement cannot have {len(data)} bytes",
-    )
-    _, _, zeros, identity_key, counter, time_ns = _HEADER.unpack_from(data)
-    check(
-        zeros == _ZEROS and counter <= formats.INT64_MAX and time_ns <= formats.INT64_MAX,
-        "a usage statement's header is damaged",
-    )
-    unsigned, signature = data[: -formats.SIGNATURE_BYTES], data[-formats.SIGNATURE_BYTES :]
-    try:
-        crypto_sign_open(signature + formats.SIGN_STATEMENT + unsigned, identity_key)
-    except CryptoError:
-        raise FormatError("a usage statement is not signed by its member") from None
-    body = formats.decode_body(_BODY, unsigned[formats.STATEMENT_HEADER_BYTES :], "usage statement")
+    found = envelope.read(_KIND, data)
+    body = formats.decode_body(_BODY, found.body, _KIND.name)
     _check_body(body)
-    return Statement(identity_key, counter, time_ns, body.offer_bytes, body.dealings)
+    return Statement(
+        found.identity_key, found.counter, found.time_ns, body.offer_bytes, body.dealings
+    )
 
 
 def _check_body(body: StatementBody) -> None:

@@ -145,26 +145,17 @@ async def list_shares(session: PeerSession, *, owner: bytes = b"") -> AsyncItera
 
 async def put_root(session: PeerSession, record: bytes) -> None:
     """Have the other side keep a root record. Refusal("stale"): it has a newer one."""
-    async with await session.open(RootPut(len(record))) as stream:
-        for start in range(0, len(record), READ_BYTES):
-            await stream.send_data(record[start : start + READ_BYTES])
-        await stream.finish()
-        await expect(stream, Stored)
+    await _put_record(session, RootPut(len(record)), record)
 
 
 async def get_root(session: PeerSession) -> bytes | None:
     """The root record that the other side keeps for this member, unverified; None without."""
-    async with await session.open(RootGet()) as stream:
-        await stream.finish()
-        try:
-            found = await expect(stream, Found)
-        except Refusal as refusal:
-            if refusal.code == "not_found":
-                return None
-            raise
-        if found.length > ROOT_BYTES_MAX:
-            raise ProtocolError(f"it announces a root record of {found.length} bytes")
-        return b"".join([data async for data in receive_body(stream, found.length)])
+    try:
+        return await _get_record(session, RootGet(), ROOT_BYTES_MAX, "a root record")
+    except Refusal as refusal:
+        if refusal.code == "not_found":
+            return None
+        raise
 
 
 async def query_space(session: PeerSession) -> Space:
@@ -176,24 +167,14 @@ async def query_space(session: PeerSession) -> Space:
 
 async def get_statements(session: PeerSession) -> list[bytes]:
     """The usage statements that the other side knows, unverified."""
-    async with await session.open(StatementsGet()) as stream:
-        await stream.finish()
-        found = await expect(stream, Found)
-        if found.length > STATEMENTS_BYTES_MAX:
-            raise ProtocolError(f"it announces usage statements of {found.length} bytes")
-        body = b"".join([data async for data in receive_body(stream, found.length)])
-    return split_statements(body)
+    found = await _get_record(session, StatementsGet(), STATEMENTS_BYTES_MAX, "usage statements")
+    return split_statements(found)
 
 
 async def get_farewells(session: PeerSession) -> list[bytes]:
     """The goodbyes that the other side knows, unverified: a member's id and its sealed card."""
-    async with await session.open(FarewellsGet()) as stream:
-        await stream.finish()
-        found = await expect(stream, Found)
-        if found.length > STATEMENTS_BYTES_MAX:
-            raise ProtocolError(f"it announces goodbyes of {found.length} bytes")
-        body = b"".join([data async for data in receive_body(stream, found.length)])
-    return split_statements(body)
+    found = await _get_record(session, FarewellsGet(), STATEMENTS_BYTES_MAX, "goodbyes")
+    return split_statements(found)
 
 
 async def say_handed_over(session: PeerSession) -> None:
@@ -205,21 +186,12 @@ async def say_handed_over(session: PeerSession) -> None:
 
 async def put_duty(session: PeerSession, record: bytes) -> None:
     """Have the other side keep a duty. Refusal("stale"): it has a newer one."""
-    async with await session.open(DutyPut(len(record))) as stream:
-        for start in range(0, len(record), READ_BYTES):
-            await stream.send_data(record[start : start + READ_BYTES])
-        await stream.finish()
-        await expect(stream, Stored)
+    await _put_record(session, DutyPut(len(record)), record)
 
 
 async def get_duty(session: PeerSession, owner: bytes) -> bytes:
     """The duty of an owner that the other side keeps, unverified."""
-    async with await session.open(DutyGet(owner)) as stream:
-        await stream.finish()
-        found = await expect(stream, Found)
-        if found.length > DUTY_BYTES_MAX:
-            raise ProtocolError(f"it announces a duty of {found.length} bytes")
-        return b"".join([data async for data in receive_body(stream, found.length)])
+    return await _get_record(session, DutyGet(owner), DUTY_BYTES_MAX, "a duty")
 
 
 async def ask_lease(session: PeerSession, owner: bytes, counter: int) -> int:
@@ -230,6 +202,25 @@ async def ask_lease(session: PeerSession, owner: bytes, counter: int) -> int:
     async with await session.open(LeaseAsk(owner, counter)) as stream:
         await stream.finish()
         return (await expect(stream, Leased)).seconds
+
+
+async def _put_record(session: PeerSession, request: Request, record: bytes) -> None:
+    """Send a record whole; returns when it is on the other side's disk."""
+    async with await session.open(request) as stream:
+        for start in range(0, len(record), READ_BYTES):
+            await stream.send_data(record[start : start + READ_BYTES])
+        await stream.finish()
+        await expect(stream, Stored)
+
+
+async def _get_record(session: PeerSession, request: Request, bytes_max: int, what: str) -> bytes:
+    """What the other side has of this, whole and unverified."""
+    async with await session.open(request) as stream:
+        await stream.finish()
+        found = await expect(stream, Found)
+        if found.length > bytes_max:
+            raise ProtocolError(f"it announces {what} of {found.length} bytes")
+        return b"".join([data async for data in receive_body(stream, found.length)])
 
 
 def _for(owner: bytes, request: Put | Get | List) -> Request:

@@ -24,7 +24,7 @@ def signed(unsigned: bytes, member: keys.MemberKeys = KEYS) -> bytes:
 
 
 def with_body(plaintext: bytes) -> bytes:
-    header = DATA[: formats.ROOT_HEADER_BYTES]
+    header = DATA[: formats.ENVELOPE_HEADER_BYTES]
     return signed(
         header + seal.seal_blob(KEYS.root_key, formats.SEAL_ROOT, header, plaintext, NONCE)
     )
