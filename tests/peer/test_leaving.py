@@ -9,10 +9,10 @@ import pytest
 
 from datachannel.credentials import GOING, GONE, STAYS
 from datachannel.errors import Unavailable
+from netsim.world.clock import run_here
 from peer.leaving import LOOK_EVERY_S, Leaving
 from peer.service import Event, Problem
 from signaling.messages import MemberId
-from tests.support.virtual_time import inline
 
 ANNA, BEN = MemberId(b"a" * 32), MemberId(b"b" * 32)
 
@@ -77,7 +77,7 @@ class World:
         return Leaving(
             self,
             self,
-            inline,
+            run_here,
             announce=self.announce,
             leave=self.leave,
             forget=self.forget,

@@ -20,6 +20,7 @@ from chunking.pack import pack_id_of
 from chunking.share import Share, make_shares
 from datachannel.errors import Unavailable
 from datachannel.link import PeerSession
+from netsim.world.clock import run_here
 from peer.duty.deputy import Acted, act_for_absent
 from peer.duty.holder import Duties
 from peer.holding.requests import HoldingHandler
@@ -27,7 +28,6 @@ from peer.holding.store import ShareStore
 from peer.upkeep.absence import note_absences
 from signaling.messages import MemberId, member_id_of
 from tests.support.memory_link import MemoryLink
-from tests.support.virtual_time import inline
 
 GRACE_DAYS = 14
 NEEDED = 2
@@ -54,7 +54,7 @@ class Friend:
     online: bool = True
     sessions: dict[MemberId, PeerSession] = field(default_factory=dict)
     notes: dict[str, bytes] = field(default_factory=dict)
-    run_blocking = staticmethod(inline)
+    run_blocking = staticmethod(run_here)
 
     @property
     def friends(self) -> Friend:
@@ -132,7 +132,7 @@ class World:
             members=lambda: {*self.friends, self.owner},
             monotonic_s=lambda: self.now_s,
         )
-        handler = HoldingHandler(store, run_blocking=inline)
+        handler = HoldingHandler(store, run_blocking=run_here)
         handler.duties = duties
         friend = Friend(self, member, Card(f"friend {number}"), store, duties, handler)
         self.friends[member] = friend

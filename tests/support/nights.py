@@ -6,11 +6,11 @@ import datetime
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from netsim.world.clock import run_here
 from peer.nightly.journal import Journal
 from peer.nightly.keeper import Keeper, World
 from peer.nightly.manners import Sample
 from peer.nightly.throttle import Throttle
-from tests.support.virtual_time import inline
 
 NOON_NS = 1_750_000_000 * 10**9 // 86_400_000_000_000 * 86_400_000_000_000 + 12 * 3600 * 10**9
 MEMBER = b"m" * 32
@@ -48,7 +48,7 @@ def keeper_for_tests(
     world = World(
         wall_clock=clock or (lambda: computer.now_ns),
         zone=lambda: datetime.UTC,
-        run_blocking=inline,
+        run_blocking=run_here,
         look=lambda carried: computer.look(carried),
         throttle=Throttle(lambda: list(workers), (ProcessLookupError,)),
         traffic=computer,

@@ -18,11 +18,11 @@ from chunking.share import Share, make_shares
 from datachannel.errors import Unavailable
 from datachannel.link import PeerSession, Stream
 from datachannel.messages import Found, Get, Item, List, Listing, Refused, Request
+from netsim.world.clock import run_here
 from peer.restore.fetch import Fetcher
 from peer.restore.whereabouts import Whereabouts
 from signaling.messages import MemberId
 from tests.support.memory_link import MemoryLink
-from tests.support.virtual_time import inline
 
 OWNER = MemberId(b"o" * 32)
 PIECE_BYTES = 16 << 10
@@ -200,7 +200,7 @@ async def slow_friends(scratch: Path, packs: list[Pack], count: int) -> AsyncIte
         owner=OWNER,
         friends=friends,
         scratch=scratch,
-        run_blocking=inline,
+        run_blocking=run_here,
         whereabouts=Whereabouts(remember),
     )
     try:

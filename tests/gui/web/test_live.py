@@ -12,9 +12,9 @@ import pytest
 
 from gui.web import live as live_module
 from gui.web.live import LISTENERS_MAX, QUIET_EVERY_S, WAITING_MAX, Listener, Live
+from netsim.world.clock import run_at_once
 from tests.gui.web.conftest import PATIENCE_S, Pages, until
 from tests.support.fake_service import ODD_PATH
-from tests.support.virtual_time import run_virtually
 
 
 async def events(stream: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, Any]]:
@@ -114,7 +114,7 @@ def test_a_quiet_line_is_sent_every_15_seconds():
         await lines.aclose()
         return at
 
-    assert run_virtually(listen()) == [QUIET_EVERY_S, 2 * QUIET_EVERY_S, 3 * QUIET_EVERY_S]
+    assert run_at_once(listen()) == [QUIET_EVERY_S, 2 * QUIET_EVERY_S, 3 * QUIET_EVERY_S]
 
 
 async def test_the_state_is_told_when_it_changed_and_not_otherwise():

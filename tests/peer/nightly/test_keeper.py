@@ -5,11 +5,11 @@ import contextlib
 
 import pytest
 
+from netsim.world.clock import run_at_once
 from peer.nightly.keeper import PATIENCE_S
 from peer.nightly.manners import HELD_BACK, Sample
 from peer.service import Problem, done
 from tests.support.nights import NOON_NS, Computer, keeper_for_tests
-from tests.support.virtual_time import run_virtually
 
 S = 10**9
 DAY_S = 86_400
@@ -88,7 +88,7 @@ def lived(tmp_path, days, *, computer=None, events=(), scheduled=True, workers=(
                 await keeper.run(service, scheduled=scheduled)
         return keeper, service
 
-    return run_virtually(live())
+    return run_at_once(live())
 
 
 def hour_of(begun: float) -> float:

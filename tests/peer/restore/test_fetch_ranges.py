@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from chunking.erasure import payload_length_of
 from chunking.formats import BLOCK_BYTES, FormatError
+from netsim.world.clock import run_at_once
 from peer.restore.fetch import PackUnavailable
 from peer.restore.messages import range_file
 from peer.restore.ranges import columns_of, cut, slices_of
 from tests.support.slow_friends import Pack, World, a_pack, slow_friends
-from tests.support.virtual_time import run_virtually
 
 CHANCE = random.Random(5)
 DATA = CHANCE.randbytes(9 * BLOCK_BYTES)
@@ -109,7 +109,7 @@ def test_a_range_comes_with_the_fewest_bytes_from_whoever_is_there(tmp_path, giv
                 assert world.fetcher.fetched_bytes == expected
                 assert sum(world.fetcher.sources.values()) >= 1
 
-    run_virtually(play())
+    run_at_once(play())
 
 
 def test_every_set_of_missing_holders_is_worked_around_as_far_as_k_are_there(tmp_path):
@@ -129,7 +129,7 @@ def test_every_set_of_missing_holders_is_worked_around_as_far_as_k_are_there(tmp
 
     for count in range(6):
         for there in itertools.combinations(range(5), count):
-            run_virtually(play(there))
+            run_at_once(play(there))
 
 
 def flip(data: bytes) -> bytes:
@@ -162,7 +162,7 @@ def test_a_lie_about_a_range_is_found_out_named_and_others_are_asked(tmp_path, l
             assert await fetch(world, 2 * BLOCK_BYTES, 3000) == DATA[2 * BLOCK_BYTES :][:3000]
             assert world.friends.all[0].gets == asked
 
-    run_virtually(play())
+    run_at_once(play())
 
 
 def test_a_share_of_another_pack_is_no_answer(tmp_path):
@@ -174,7 +174,7 @@ def test_a_share_of_another_pack_is_no_answer(tmp_path):
             liar.shares[packs[0].shares[0]] = packs[1].made[0]
             assert await fetch(world, 0, 1000) == DATA[:1000]
 
-    run_virtually(play())
+    run_at_once(play())
 
 
 def test_many_ranges_at_once_look_their_pack_up_once(tmp_path):
@@ -191,7 +191,7 @@ def test_many_ranges_at_once_look_their_pack_up_once(tmp_path):
                 assert path.read_bytes() == DATA[begin : begin + 400]
             assert set(world.looked_up) == {0}
 
-    run_virtually(play())
+    run_at_once(play())
 
 
 def test_a_range_comes_together_from_friends_who_are_never_there_together(tmp_path: Path):
@@ -210,4 +210,4 @@ def test_a_range_comes_together_from_friends_who_are_never_there_together(tmp_pa
             assert await fetch(world, 10, 1000) == DATA[10:1010]
             assert world.fetcher.fetched_bytes == 3 * BLOCK_BYTES
 
-    run_virtually(play())
+    run_at_once(play())

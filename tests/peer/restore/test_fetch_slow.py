@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from netsim.world.clock import run_at_once
 from peer.restore.fetch import GIVE_UP_S, PackUnavailable
 from peer.restore.messages import range_file
 from peer.restore.racing import HEDGE_MAX_S
 from tests.support.slow_friends import FAST, Pack, World, a_pack, slow_friends
-from tests.support.virtual_time import run_virtually
 
 NEEDED, TOTAL = 3, 6
 SHARE_BYTES = 1_000_000
@@ -56,7 +56,7 @@ def play(
             made_files = {f"{row}.{n}" for row in range(len(packs)) for n in range(TOTAL)}
             assert {path.name for path in tmp_path.iterdir()} <= made_files
 
-    run_virtually(world())
+    run_at_once(world())
 
 
 IDEAL_S = len(PACKS) * NEEDED * SHARE_BYTES / (TOTAL * FAST)

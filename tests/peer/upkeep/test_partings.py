@@ -12,6 +12,7 @@ from datachannel.credentials import GOING, GONE, Credentials, seal_card
 from datachannel.errors import Unavailable
 from datachannel.link import PeerSession
 from datachannel.roster import Farewell, Roster
+from netsim.world.clock import run_here
 from peer.holding.requests import HoldingHandler
 from peer.holding.store import ShareStore
 from peer.upkeep.partings import Partings, farewells_file, read_farewells, write_farewells
@@ -19,7 +20,6 @@ from signaling.messages import Arrived, MemberId
 from tests.support.members import a_member, card_of
 from tests.support.memory_link import MemoryLink
 from tests.support.small_group import SmallGroup, small_group
-from tests.support.virtual_time import inline
 
 ME, ANNA, BEN = (a_member(name) for name in ("me", "anna", "ben"))
 
@@ -122,7 +122,7 @@ async def test_it_is_remembered_over_a_restart_until_the_member_is_back(group_of
 async def test_who_was_away_hears_of_a_goodbye_from_another_friend(group_of_me, tmp_path):
     knows = Group(BEN)
     knows.arrives(ANNA, installed=1, leaving=GONE)
-    bens = HoldingHandler(_store(tmp_path), run_blocking=inline)
+    bens = HoldingHandler(_store(tmp_path), run_blocking=run_here)
     bens.farewells = partings(group_of_me, knows, Kept(), []).to_tell
     friends = Group()
     friends.arrives(ANNA, installed=1)

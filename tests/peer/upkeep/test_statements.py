@@ -10,13 +10,13 @@ from chunking.keys import MemberKeys
 from chunking.statement import sign_statement
 from datachannel.errors import Unavailable
 from datachannel.messages import Found, StatementsGet
+from netsim.world.clock import run_at_once, run_here
 from peer.holding.requests import HoldingHandler
 from peer.space.book import StatementBook
 from peer.space.fairness import Fairness
 from peer.upkeep import statements
 from signaling.messages import MemberId, member_id_of
 from tests.support.small_group import Holder, SmallGroup, small_group
-from tests.support.virtual_time import inline, run_virtually
 
 
 class Kept:
@@ -145,7 +145,7 @@ def test_who_has_no_nights_still_tells_what_it_keeps_and_asks_once_a_day(tmp_pat
         loop = asyncio.get_running_loop()
         async with small_group(tmp_path, 1, timeout_s=10 * 86_400) as group:
             (friend,) = group.holders
-            group.member.run_blocking = inline
+            group.member.run_blocking = run_here
 
             async def session(member: MemberId) -> None:
                 asked.append(loop.time())
@@ -161,5 +161,5 @@ def test_who_has_no_nights_still_tells_what_it_keeps_and_asks_once_a_day(tmp_pat
             own = group.member.book.statements()[group.owner]
             assert (own.counter, own.dealings) == (2, (Dealing(bytes(friend), 77, 0),))
 
-    run_virtually(live_for_two_days())
+    run_at_once(live_for_two_days())
     assert asked == [24 * 3600, 48 * 3600]
