@@ -5,7 +5,8 @@ Read in this order: `formats` (every persisted layout, with its limits), `keys`,
 (bytes to chunks), `seal` (chunks to sealed chunks), `pack` (sealed chunks to packs), `erasure`
 and `merkle` and `share` (packs to shares that prove themselves), then what describes it all:
 `tree` (directories and snapshots), `index` (what is in which pack) and `root` (the one record
-from which everything else is found).
+from which everything else is found). `envelope` is what signed records have in common; `statement`
+and `duty` are the others.
 
 Whatever a reader here is given, it answers with a value or with `formats.FormatError`.
 """

@@ -22,6 +22,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from peer.upkeep.friend_notes import decode_notes, encode_notes
 from peer.upkeep.presence import FRIENDS_MAX, SAMPLE_S, Keeper
 from signaling.messages import MemberId
 
@@ -64,33 +65,16 @@ class Notes(msgspec.Struct, array_like=True):
         return self.away_s >= self.grace_s and self.looked_s >= LOOKED_S_MIN
 
 
-class _Stored(msgspec.Struct, array_like=True):
-    version: int
-    looked_at_s: float
-    notes: dict[bytes, Notes]
-
-
 class Absences:
     """The notes on all friends."""
 
     def __init__(self, data: bytes | None = None) -> None:
         """From what `encode` gave. Without notes, or with damaged ones, nobody is gone."""
-        self._looked_at_s = 0.0
-        self._notes: dict[MemberId, Notes] = {}
-        if data is None:
-            return
-        try:
-            stored = msgspec.msgpack.decode(data, type=_Stored)
-        except msgspec.MsgspecError:
-            return
-        if stored.version == VERSION:
-            self._looked_at_s = stored.looked_at_s
-            self._notes = {MemberId(member): notes for member, notes in stored.notes.items()}
+        self._looked_at_s, self._notes = decode_notes(data, VERSION, Notes)
 
     def encode(self) -> bytes:
         """To be kept until the next start."""
-        notes = {bytes(member): notes for member, notes in self._notes.items()}
-        return msgspec.msgpack.encode(_Stored(VERSION, self._looked_at_s, notes))
+        return encode_notes(VERSION, self._looked_at_s, self._notes)
 
     def look(self, now_s: float, online: Iterable[MemberId], known: Iterable[MemberId]) -> None:
         """Note who is there; `now_s` is the wall clock. Every SAMPLE_S or so, while connected.

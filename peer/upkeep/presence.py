@@ -20,6 +20,7 @@ from typing import Protocol
 
 import msgspec
 
+from peer.upkeep.friend_notes import decode_notes, encode_notes
 from peer.upkeep.redundancy import SEEN_WITHIN_DAY
 from signaling.messages import MemberId
 
@@ -52,33 +53,16 @@ class Notes(msgspec.Struct, array_like=True):
     """Of each hour of the week, seconds watched and then seconds seen, as 32-bit floats."""
 
 
-class _Stored(msgspec.Struct, array_like=True):
-    version: int
-    sampled_s: float
-    notes: dict[bytes, Notes]
-
-
 class Presence:
     """The notes on all friends."""
 
     def __init__(self, data: bytes | None = None) -> None:
         """From what `encode` gave. Notes that cannot be read are begun anew."""
-        self._sampled_s = 0.0
-        self._notes: dict[MemberId, Notes] = {}
-        if data is None:
-            return
-        try:
-            stored = msgspec.msgpack.decode(data, type=_Stored)
-        except msgspec.MsgspecError:
-            return
-        if stored.version == VERSION:
-            self._sampled_s = stored.sampled_s
-            self._notes = {MemberId(member): notes for member, notes in stored.notes.items()}
+        self._sampled_s, self._notes = decode_notes(data, VERSION, Notes)
 
     def encode(self) -> bytes:
         """To be kept until the next start."""
-        notes = {bytes(member): notes for member, notes in self._notes.items()}
-        return msgspec.msgpack.encode(_Stored(VERSION, self._sampled_s, notes))
+        return encode_notes(VERSION, self._sampled_s, self._notes)
 
     def sample(self, now_s: float, online: Iterable[MemberId], known: Iterable[MemberId]) -> None:
         """Note who is online; `now_s` is the wall clock. To be called every SAMPLE_S or so."""
