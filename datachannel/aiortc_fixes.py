@@ -284,7 +284,7 @@ class _CalmChannelRefresh(turn.TurnClientMixin):
         try:
             await self.channel_bind(channel, addr)
         except (stun.TransactionError, OSError):
-            now = time.time()  # noqa: TID251
+            now = time.time()  # noqa: TID251 - as above
             self.channel_refresh_at[channel] = now + CHANNEL_RETRY_S
 
 
